@@ -1,0 +1,7 @@
+# Measurements. They run beside a demo and leave it as it was (project mediastack-bench, ports from 24000).
+
+.PHONY: bench
+
+bench: setup-test setup-lab engine  ## a no-op site against a ping play and an idiomatic play → build/bench/results.json
+	@tests/lab/bin/build
+	@.venv/bin/python tests/bench/bench.py

@@ -1,0 +1,28 @@
+# Tests. Each stage runs even when one before it failed; the last lines sum them up.
+
+.PHONY: test test-unit test-integration test-molecule engine
+
+test_stage = @tests/tools/stage.py run build/test
+
+test: setup  ## lint, unit tests with coverage, integration and molecule on the real engine
+	@rm -rf build/test
+	$(test_stage) lint $(MAKE) lint
+	$(test_stage) unit $(MAKE) test-unit
+	$(test_stage) engine $(MAKE) engine
+	$(test_stage) integration $(MAKE) test-integration
+	$(test_stage) molecule $(MAKE) test-molecule
+	@tests/tools/stage.py summary build/test
+
+test-unit: setup-test  ## the unit tests, with coverage
+	@tests/tools/unit.sh
+
+engine:  # a running Docker Engine with Compose v2, installed where there is none
+	@tests/lab/bin/engine
+
+test-integration: setup-test engine  ## the integration tests on the real engine
+	@mkdir -p build/test
+	@.venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/integration.xml tests/integration
+
+test-molecule: setup-test engine  ## the molecule scenario, with testinfra
+	@MOLECULE_GLOB='molecule/*/molecule.yml' PYTEST_ADDOPTS='-p no:pytest-ansible' ANSIBLE_CONFIG= \
+	   .venv/bin/molecule test --scenario-name default

@@ -1,0 +1,146 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Action of homelab.mediastack.deploy: render on the controller, hand the bundle to compose_stack on the host."""
+
+from __future__ import annotations
+
+import json
+
+from ansible import constants, context
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    bundle,
+    catalogue,
+    deployment,
+    extra_vars,
+    render,
+    service_files,
+    settings,
+)
+from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
+
+display = Display()
+
+MODULE = "homelab.mediastack.compose_stack"
+VERB_STATES = {"site": "present", "start": "present", "stop": "stopped", "restart": "restarted"}
+_RENDERING = ("present", "pulled")
+# Passed on as they are; those with a setting default to it.
+_PASSED = {
+    "pull": "mediastack_pull",
+    "recreate": None,
+    "wait": None,
+    "wait_timeout": "mediastack_wait_timeout",
+    "timeout": None,
+    "lock_timeout": "mediastack_lock_timeout",
+    "stable_for": None,
+    "engine_missing_ok": None,
+}
+# What a role needs to go on from here; it cannot see resolved settings otherwise.
+_RETURNED = (
+    "mediastack_engine_install",
+    "mediastack_engine_source",
+    "mediastack_engine_compose_version",
+    "mediastack_health_timeout",
+    "mediastack_wait_timeout",
+)
+
+service_files.warm()
+
+
+class ActionModule(ActionBase):
+    """One module execution on the host, no temporary directory, no file transfer."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Resolve, render, run the module, say what there is to say."""
+        super().run(tmp, task_vars)
+        _result, arguments = self.validate_argument_spec(
+            argument_spec={
+                "verb": {"type": "str", "choices": list(VERB_STATES), "default": "site"},
+                "state": {"type": "str", "choices": ["present", "stopped", "restarted", "absent", "pulled"]},
+                "services": {"type": "list", "elements": "str", "default": []},
+                "profiles": {"type": "list", "elements": "str", "default": []},
+                "remove_orphans": {"type": "bool"},
+                "pull": {"type": "str", "choices": ["missing", "always", "never"]},
+                "recreate": {"type": "str", "choices": ["auto", "always", "never"]},
+                "wait": {"type": "bool"},
+                "wait_timeout": {"type": "int"},
+                "timeout": {"type": "int"},
+                "lock_timeout": {"type": "int"},
+                "stable_for": {"type": "int"},
+                "engine_missing_ok": {"type": "bool"},
+            }
+        )
+        try:
+            request, values = self._request(arguments, task_vars)
+        except (RenderError, settings.SettingsError, extra_vars.ExtraVarsError) as error:
+            return {"failed": True, "changed": False, "msg": deployment.failure(error)}
+        result = self._execute_module(
+            module_name=MODULE, module_args=self._module_args(request, arguments, values), task_vars=task_vars
+        )
+        # The bundle holds secrets; the module hides it, and nobody needs to see even that.
+        result.pop("invocation", None)
+        result["project"] = {
+            "name": values["mediastack_project_name"],
+            "path": bundle.paths_of(values)["project"],
+        }
+        result["settings"] = {name: values[name] for name in _RETURNED}
+        messages = [*request.messages, *(request.bundle or {}).get("messages", []), *(result.get("messages") or [])]
+        result["messages"] = list(dict.fromkeys(messages))
+        if request.bundle:
+            result["health_services"] = [
+                service
+                for service in bundle.health_services(request.bundle)
+                if not request.services or service["name"] in request.services
+            ]
+        if not result.get("engine_missing"):
+            for message in result["messages"]:
+                display.display(f"{task_vars['inventory_hostname']}: {message}", color=constants.COLOR_WARN)
+        return result
+
+    def _request(self, arguments, task_vars):
+        """What is asked for: `(deployment.Request, setting values)`."""
+        verb = arguments["verb"]
+        renderer = render.Renderer(render.user_directory(task_vars))
+
+        def known():
+            return catalogue.names_of(renderer.facts)
+
+        resolved = settings.resolve(task_vars, self._templar, known=known)
+        given = extra_vars.parse(verb, context.CLIARGS, self._loader, known, self._templar.template).values
+        request = deployment.Request(
+            verb=verb,
+            state=arguments["state"] or VERB_STATES[verb],
+            names=[*arguments["services"], *given.get("service", [])],
+            profiles=[*arguments["profiles"], *given.get("profiles", [])],
+        )
+        if request.state in _RENDERING:
+            deployment.render_for(request, renderer, resolved.values, task_vars, self._templar)
+        else:
+            deployment.select_for(request, renderer)
+        return request, resolved.values
+
+    @staticmethod
+    def _module_args(request, arguments, values):
+        remove = arguments["remove_orphans"]
+        args = {
+            "state": request.state,
+            "project_path": bundle.paths_of(values)["project"],
+            "project_name": values["mediastack_project_name"],
+            "services": request.services,
+            # A whole `site` makes the host match; the other verbs leave alone what they were not asked about.
+            "remove_orphans": (request.verb == "site" and not request.services) if remove is None else remove,
+        }
+        if request.bundle:
+            # As text: of a map that is hidden Ansible would hide every word in it, wherever it shows up.
+            args["bundle"] = json.dumps(request.bundle)
+        for name, setting in _PASSED.items():
+            value = arguments[name] if arguments[name] is not None or setting is None else values[setting]
+            if value is not None:
+                args[name] = value
+        return args

@@ -1,0 +1,151 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Images of the local store: what is there, pulling what is not, and keeping the one that a service runs."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import (
+    DockerError,
+    EngineMissing,
+    EngineRefused,
+    complaint,
+)
+
+PULL_DEADLINE = 3600
+PULLS_AT_ONCE = 3
+
+
+class PullError(DockerError):
+    """Images could not be had; the text names each with the services that need it and the reason. Nothing was changed."""
+
+
+class LocalImage:
+    """One image of the local store."""
+
+    def __init__(self, raw):
+        """`raw`: one element of what `docker image inspect` prints."""
+        self.id = raw["Id"]
+        self.labels = (raw.get("Config") or {}).get("Labels") or {}
+        self.digests = raw.get("RepoDigests") or []
+
+
+def look_up(docker, references):
+    """reference → LocalImage, or None where the store has none."""
+    references = sorted(set(references))
+    if not references:
+        return {}
+    done = docker.run("image", "inspect", *references, check=False)
+    if done.rc == 0:
+        return dict(zip(references, (LocalImage(raw) for raw in json.loads(done.out))))
+    if len(references) > 1:
+        # Some are missing, and the output does not say which: one by one. A pull follows anyhow.
+        with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
+            single = pool.map(lambda reference: look_up(docker, [reference]), references)
+            return {reference: image for found in single for reference, image in found.items()}
+    if "no such image" not in done.err.lower():
+        docker.run("image", "inspect", *references)
+    return {references[0]: None}
+
+
+def pull(docker, users, platforms=None):
+    """Pull every image of `users` (image → services), a few at once. PullError names all that failed, and why.
+
+    `platforms`: image → platform to ask for.
+    """
+    def one(image):
+        wish = (platforms or {}).get(image)
+        done = docker.run("pull", "--quiet", *(["--platform", wish] if wish else []), image, check=False, deadline=PULL_DEADLINE)
+        return None if done.rc == 0 else complaint(done, 2)
+
+    def careful(image):
+        try:
+            return one(image)
+        except (EngineMissing, EngineRefused):
+            raise
+        except DockerError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
+        answers = dict(zip(users, pool.map(careful, users)))
+    refused = ["%s (for %s): %s" % (image, ", ".join(users[image]), why) for image, why in answers.items() if why]
+    if refused:
+        raise PullError("%d of %d images could not be pulled, so nothing was changed:\n  %s" % (
+            len(refused), len(users), "\n  ".join(refused)))
+
+
+class Supply:
+    """The images of one run: what the store has, what is to be pulled, what a service must keep."""
+
+    def __init__(self, docker, wanted):
+        """`wanted`: name → Wanted."""
+        self._docker = docker
+        self._wanted = wanted
+        self._local = {}
+        self._platforms = {want.image: want.platform for want in wanted.values() if want.platform}
+
+    def local(self, references):
+        """reference → LocalImage or None; the store is asked once about each."""
+        self._local.update(look_up(self._docker, [one for one in set(references) if one not in self._local]))
+        return {reference: self._local[reference] for reference in references}
+
+    def users(self, services):
+        """image → those of `services` that use it."""
+        found = {}
+        for name in sorted(services):
+            found.setdefault(self._wanted[name].image, []).append(name)
+        return found
+
+    def missing(self, services, project):
+        """image → services, for images that are to be had before `services` can get new containers."""
+        users = self.users(services)
+        kept = self.kept(services, project)
+        return {image: names for image, names in users.items()
+                if self.local([image])[image] is None and not all(name in kept for name in names)}
+
+    def kept(self, services, project, moved=()):
+        """service → (image id, image it stands for), for services that get a new container but must keep the image they have.
+
+        That is so where the inventory names the same image as before, and the local tag has moved or is gone.
+        `moved`: services that are to follow the tag.
+        """
+        local = self.local([self._wanted[name].image for name in services])
+        found = {}
+        for name in services:
+            image = self._wanted[name].image
+            for container in project.of(name):
+                if container.requested_image == image and name not in moved and (
+                        local[image] is None or local[image].id != container.image_id):
+                    found[name] = (container.image_id, image)
+        return found
+
+    def pull(self, users):
+        """Pull every image of `users` (image → services); those that are other images now, image → services."""
+        before = self.local(users)
+        pull(self._docker, users, self._platforms)
+        self._local.update(look_up(self._docker, list(users)))
+        return {image: names for image, names in users.items()
+                if before[image] is None or self._local[image] is None or before[image].id != self._local[image].id}
+
+    def not_fixed(self, services):
+        """image → services, for images that a registry may have renewed, or that are missing."""
+        return {image: names for image, names in self.users(services).items()
+                if "@" not in image or self.local([image])[image] is None}
+
+    def digests(self):
+        """image id → digest, of all images that were looked at."""
+        return {image.id: digest_of(image, reference) for reference, image in self._local.items() if image}
+
+
+def digest_of(image, reference):
+    """The digest that `reference` was pulled by: `sha256:…`, or None for an image that was built here."""
+    repository = reference.split("@")[0]
+    if ":" in repository.rsplit("/", 1)[-1]:
+        repository = repository.rsplit(":", 1)[0]
+    for digest in image.digests:
+        name, _at, value = digest.partition("@")
+        if name == repository or len(image.digests) == 1:
+            return value
+    return None

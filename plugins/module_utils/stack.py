@@ -1,0 +1,44 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The run as a whole: which kind of run a request asks for, and every expected failure as one readable text."""
+
+from __future__ import annotations
+
+from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
+from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker, DockerError, EngineMissing
+from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import LockError
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_sources import Bundled, Plain, SourceError
+
+
+def run(request, docker=None):
+    """(result, error text or None) of a Request. The result is whole in both cases, as far as the run came."""
+    made = None
+    try:
+        docker = docker or Docker()
+        source = Bundled(request.bundle, request.check, request.services) if request.bundle else \
+            Plain(docker, request.project_path, request.profiles)
+        made = _kind(request.state)(request, docker, source)
+        return made.run(), None
+    except EngineMissing as error:
+        return dict(_so_far(made), engine_missing=True, engine_missing_reason=error.what), \
+            None if request.engine_missing_ok else str(error)
+    except StackError as error:
+        return dict(_so_far(made), **error.details), str(error)
+    except (DockerError, FileError, LockError, SourceError) as error:
+        return _so_far(made), str(error)
+
+
+def _kind(state):
+    if state == "present":
+        from ansible_collections.homelab.mediastack.plugins.module_utils.stack_present import Present
+        return Present
+    from ansible_collections.homelab.mediastack.plugins.module_utils import stack_verbs
+    return {"stopped": stack_verbs.Stopped, "restarted": stack_verbs.Restarted, "absent": stack_verbs.Absent,
+            "pulled": stack_verbs.Pulled}[state]
+
+
+def _so_far(made):
+    return made.result() if made else {
+        "changed": False, "diff": [], "messages": [], "actions": [], "files": {}, "removed": [], "services": {},
+        "engine_missing": False}

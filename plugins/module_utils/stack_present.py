@@ -1,0 +1,205 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""`state: present`: look, refuse or predict, pull, write, converge, wait.
+
+A run that finds nothing to do asks the engine twice (`docker ps`, `docker inspect`) and calls nothing else.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
+from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Aim
+from ansible_collections.homelab.mediastack.plugins.module_utils.gate import STABLE
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Run, StackError
+
+
+class Present(Run):
+    """Make the stack what it should be."""
+
+    def __init__(self, request, docker, source):
+        super().__init__(request, docker, source)
+        self.supply = None
+        self.pulls = {}
+        self.moved = {}
+
+    def prepare_place(self, lock):
+        """Nothing is touched before preflight has passed, not even for the lock."""
+        if self.request.bundle:
+            self.look()
+            self.check_host()
+            try:
+                self.source.rendered.make_project_directory()
+            except FileError:
+                # Another first run may have been quicker; then there is a place for the lock.
+                if not lock.possible:
+                    raise
+        lock.make_place()
+        return True
+
+    def work(self, lock):
+        """See the module's docstring."""
+        if self.project is None or lock is None or lock.waited or lock.earlier:
+            self.look()
+        if self.request.pull == "always" and not self.request.check:
+            self.check_host()
+            self.pull_always()
+        if self.idle():
+            self.refuse_foreign()
+            self.describe()
+            if self.request.wait and not self.request.check:
+                self.prepare_gate()
+                self.pass_gate(self.gate.wait(self.goals(), self.deadline, self.project))
+                self.project = self.gate.project
+            return
+        self.check_host()
+        self.predict_pulls()
+        self.describe()
+        if self.request.check:
+            return
+        if self.pulls:
+            self.supply.pull(self.pulls)
+        rendered = self.source.rendered
+        if rendered:
+            rendered.write()
+        self.converge(self.plan, self.supply.kept(self.new_containers(), self.project, self.moved),
+                      rendered.write_presets if rendered and rendered.preset_changes else None, rendered.edits if rendered else ())
+        self.log_in()
+
+    # Looking
+
+    def look(self):
+        """Read everything, and plan."""
+        from ansible_collections.homelab.mediastack.plugins.module_utils.images import Supply
+        self.project = self.read()
+        if self.request.bundle:
+            self.refuse_unknown(self.request.bundle["services"])
+        self.wanted = self.source.look(self.project)
+        self.refuse_unknown(self.wanted)
+        self.supply = Supply(self.docker, self.wanted)
+        self.plan = self.make_plan()
+        if not self.plan.empty:
+            self.plan = self.make_plan(**self.network_trouble())
+
+    def make_plan(self, **more):
+        """The Plan for what was read; `more`: fields of Aim."""
+        rendered = self.source.rendered
+        return convergence.plan_present(self.wanted, self.project, Aim(
+            services=self.request.services, recreate=self.request.recreate, remove_orphans=self.request.remove_orphans,
+            edits=rendered.edits if rendered else {}, new_images=self.moved, **more))
+
+    def network_trouble(self):
+        """Fields of Aim: networks that are gone or double, so that containers attached to them cannot start."""
+        if not self.project.containers:
+            return {}
+        networks = engine_state.read_networks(self.docker, self.name)
+        return {"broken_networks": {container.id: "its network %s is gone" % ", ".join(networks.gone(container))
+                                    for container in self.project.containers if networks.gone(container)},
+                "duplicate_networks": networks.duplicates(self.project.containers)}
+
+    def idle(self):
+        """Whether nothing differs."""
+        rendered = self.source.rendered
+        return self.plan.empty and not self.changed and not (rendered and (rendered.changed or rendered.logins))
+
+    def goals(self):
+        """Every selected service, whatever was done to it."""
+        return {name: STABLE for name in wanted.selection(self.wanted, self.request.services) if self.wanted[name].replicas}
+
+    def what_is_left(self):
+        """What a fresh plan would still do; where only Compose sees a difference it has had its say."""
+        recreate = "auto" if self.request.recreate == "always" else self.request.recreate
+        plan = convergence.plan_present(self.wanted, self.project, Aim(
+            services=self.request.services, recreate=recreate, remove_orphans=self.request.remove_orphans))
+        return plan._replace(decisions={name: decision for name, decision in plan.decisions.items() if not decision.gentle})
+
+    # Refusing
+
+    def refuse_foreign(self):
+        """The cheap checks, on every run: our address is still there, and nobody else has our project's name."""
+        rendered = self.source.rendered
+        problems = [rendered.bind_problem] if rendered and rendered.bind_problem else []
+        if self.project.foreign:
+            from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine
+            ours = self.request.bundle or {"project": {"name": self.name, "path": self.path}}
+            problems += preflight_engine.foreign_containers(ours, [container.raw for container in self.project.foreign])
+        self.raise_problems(problems)
+
+    def check_host(self):
+        """All checks before anything is touched."""
+        if not self.request.bundle:
+            self.refuse_foreign()
+            return
+        from ansible_collections.homelab.mediastack.plugins.module_utils import engine_facts, preflight
+        local = self.supply.local([want.image for want in self.wanted.values()])
+        facts, containers = engine_facts.gather(self.docker, local)
+        warnings = []
+        self.raise_problems(preflight.run(self.request.bundle, facts, containers, self.request.check, warnings))
+        self.messages += [text for text in warnings if text not in self.messages]
+
+    @staticmethod
+    def raise_problems(problems):
+        """StackError with all `problems` of preflight, if there are any."""
+        if problems:
+            from ansible_collections.homelab.mediastack.plugins.module_utils import preflight
+            raise StackError(preflight.message(problems), problems=problems)
+
+    # Images
+
+    def new_containers(self):
+        """Services that get a new container."""
+        return self.plan.acting(convergence.CREATE, convergence.RECREATE)
+
+    def predict_pulls(self):
+        """Which images must be had first."""
+        self.pulls = self.supply.missing(self.new_containers(), self.project)
+        if self.request.check and self.request.pull == "always":
+            self.pulls = self.supply.not_fixed(wanted.selection(self.wanted, self.request.services))
+            self.messages.append("pull is always: what newer images will change beyond this cannot be predicted")
+        if self.pulls and self.request.pull == "never":
+            raise StackError("pull is never, but these images are not on the host, so nothing was changed: %s" % ", ".join(
+                "%s (for %s)" % (image, ", ".join(names)) for image, names in sorted(self.pulls.items())))
+
+    def pull_always(self):
+        """Pull whatever a registry may have renewed, and plan again for the images that are others now."""
+        renewed = self.supply.pull(self.supply.not_fixed(wanted.selection(self.wanted, self.request.services)))
+        self.note_pulls(renewed)
+        for name in wanted.selection(self.wanted, self.request.services):
+            image = self.wanted[name].image
+            found = self.supply.local([image])[image]
+            if any(container.image_id != found.id for container in self.project.of(name)):
+                self.moved[name] = "%s is another image now" % image
+        if self.moved:
+            self.plan = self.make_plan(**self.network_trouble())
+
+    def note_pulls(self, users):
+        """Write down what is pulled."""
+        self.changed = self.changed or bool(users)
+        self.actions += ["pull %s for %s" % (image, ", ".join(names)) for image, names in sorted(users.items())]
+
+    def digests(self):
+        """Of the images that this run looked at."""
+        return self.supply.digests() if self.supply else {}
+
+    # Saying and doing
+
+    def describe(self):
+        """With the files, the pulls and the first logins."""
+        rendered = self.source.rendered
+        self.note_pulls(self.pulls)
+        if rendered:
+            self.changed = self.changed or rendered.changed or bool(rendered.logins)
+            self.messages += [note for note in rendered.notes if note not in self.messages]
+            self.diff += rendered.diff()
+        super().describe()
+        if rendered:
+            self.actions += ["set the first login of %s" % name for name in rendered.logins]
+
+    def log_in(self):
+        """Set the first logins that are due."""
+        rendered = self.source.rendered
+        if rendered and rendered.logins:
+            results = rendered.log_in(self.project, self.deadline)
+            errors = {name: result["error"] for name, result in results.items() if result["error"]}
+            if errors:
+                raise self.failure(errors)

@@ -1,0 +1,220 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every run of `compose_stack` has in common: the lock, looking, predicting, carrying out, the gate and the result."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from typing import NamedTuple, Sequence
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, stack_report, wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Decision, Plan
+from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import EngineMissing
+from ansible_collections.homelab.mediastack.plugins.module_utils.engine_state import Project
+from ansible_collections.homelab.mediastack.plugins.module_utils.gate import FAILED, SETTLED, STABLE, STARTED, Gate
+from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import RunLock
+
+# How often a run looks again after its own work: gluetun may have restarted meanwhile, or someone may have stopped something.
+ROUNDS = 3
+
+
+class StackError(Exception):
+    """The run failed: readable text, and more keys for the result (`details`)."""
+
+    def __init__(self, message, **details):
+        super().__init__(message)
+        self.details = details
+
+
+class Request(NamedTuple):
+    """The parameters of the module; see its documentation."""
+
+    state: str
+    project_path: str
+    project_name: str | None = None
+    bundle: dict | None = None
+    services: Sequence[str] = ()
+    profiles: Sequence[str] = ()
+    pull: str = "missing"
+    recreate: str = "auto"
+    remove_orphans: bool = True
+    wait: bool = True
+    wait_timeout: int = 300
+    timeout: int | None = None
+    lock_timeout: int = 60
+    stable_for: float = 2
+    engine_missing_ok: bool = False
+    check: bool = False
+
+
+class Run:
+    """One run; a subclass for each `state` says what `work` is."""
+
+    def __init__(self, request, docker, source):
+        """`docker`: a Docker; `source`: a Bundled or a Plain."""
+        self.request = request
+        self.docker = docker
+        self.source = source
+        self.path = request.project_path
+        self.name = request.project_name or source.project_name
+        self.project = None
+        self.wanted = {}
+        self.plan = Plan()
+        self.gate = None
+        self.deadline = None
+        #: Parts of the result.
+        self.changed = False
+        self.messages = list((request.bundle or {}).get("messages") or [])
+        self.actions = []
+        self.diff = []
+        self.removed = []
+        self.decisions = {}
+
+    # What a subclass brings
+
+    def work(self, lock):
+        """Do it. `lock`: the RunLock that is held, or None where there is no place for one."""
+        raise NotImplementedError
+
+    def prepare_place(self, lock):
+        """Make a place for the lock where there is none yet; False where nothing may be made."""
+        raise NotImplementedError
+
+    def goals(self):
+        """service → what is waited for at the end."""
+        return dict.fromkeys(self.plan.acting(convergence.START, convergence.RESTART, convergence.CREATE, convergence.RECREATE), STABLE)
+
+    def what_is_left(self):
+        """The Plan for another round, after a look at what this one made; empty when all is well."""
+        raise NotImplementedError
+
+    def digests(self):
+        """image id → digest that this run learned."""
+        return {}
+
+    # The frame
+
+    def run(self):
+        """Do what was asked for; the result of the module. Any of the errors of the parts when it cannot be."""
+        lock = RunLock(self.path, "compose_stack state=%s" % self.request.state, self.request.lock_timeout, shared=self.request.check)
+        if not lock.possible and (self.request.check or not self.prepare_place(lock)):
+            self.work(None)
+            return self.result()
+        with lock:
+            self.docker.inherit = (lock.descriptor,)
+            if lock.interrupted and not self.request.check:
+                self.messages.append("an earlier run (%s by %s, since %s) was interrupted; this one repairs what it left" % tuple(
+                    lock.earlier.get(key, "unknown") for key in ("what", "who", "started")))
+            self.work(lock)
+            return self.result()
+
+    # Looking
+
+    def read(self):
+        """The Project as it is now."""
+        try:
+            return engine_state.read_project(self.docker, self.name, self.path)
+        except EngineMissing:
+            if self.request.check and self.request.engine_missing_ok:
+                return Project(self.name, self.path, [])
+            raise
+
+    def refuse_unknown(self, names):
+        """StackError when the user named a service that is not among `names`."""
+        for name in self.request.services:
+            if name not in names:
+                near = difflib.get_close_matches(name, list(names), 1)
+                raise StackError("there is no service %s%s. The services here: %s" % (
+                    name, " (did you mean %s?)" % near[0] if near else "", ", ".join(sorted(names)) or "none"))
+
+    # Saying
+
+    def describe(self):
+        """Write down what is to happen: check mode's prediction, and the report of a run that went as planned."""
+        self.decisions = dict(self.plan.decisions)
+        self.messages += self.plan.messages
+        self.actions += self.plan.sentences()
+        section = stack_report.services_diff(self.plan, self.project, self.wanted)
+        self.diff += [section] if section else []
+        self.removed = [container.name for container in list(self.plan.clear) + list(self.plan.remove)]
+        self.changed = self.changed or not self.plan.empty
+
+    def result(self):
+        """The result of the module, so far."""
+        project = self.project or Project(self.name, self.path, [])
+        known = stack_report.digests(self.path, {} if self.request.check else self.digests())
+        rendered = self.source.rendered
+        return {
+            "changed": self.changed, "diff": self.diff, "messages": self.messages, "actions": self.actions,
+            "files": rendered.actions if rendered else {}, "removed": self.removed, "engine_missing": False,
+            "services": stack_report.services(list(self.wanted) or project.services, project, self.decisions, known),
+        }
+
+    # Doing
+
+    def prepare_gate(self):
+        """Start the clock of `wait_timeout`."""
+        if self.gate is None:
+            self.deadline = time.monotonic() + self.request.wait_timeout
+            self.gate = Gate(self.read, self.request.stable_for)
+
+    def carry(self, plan, pins=None, while_stopped=None, edited=()):
+        """Carry out `plan`; service → what went wrong."""
+        from ansible_collections.homelab.mediastack.plugins.module_utils.carry_out import Carrier
+        self.prepare_gate()
+        carrier = Carrier(self.docker, lambda: self.source.compose(self.name), self.gate, self.deadline, self.request.timeout)
+        needs = dict(wanted.needs_of_containers(self.project), **{name: want.depends_on for name, want in self.wanted.items()})
+        carrier.carry_out(plan, self.project, needs, wanted.parents(self.project, self.wanted), pins, while_stopped, edited)
+        return carrier.failures
+
+    def converge(self, plan, pins=None, while_stopped=None, edited=()):
+        """Carry out `plan`, wait at the gate, and look whether it came out so; what did not is done again."""
+        for _round in range(ROUNDS):
+            failures = self.carry(plan, pins, while_stopped, edited)
+            # What an edit asks for is done once.
+            while_stopped, edited = None, ()
+            goals = {name: goal if self.request.wait else STARTED for name, goal in self.goals().items() if name not in failures}
+            verdicts = self.gate.wait(goals, self.deadline)
+            before, self.project = self.project, self.gate.project
+            self.forget_gentle(plan, before)
+            lost = any(verdict.status == FAILED and not verdict.stopped for verdict in verdicts.values())
+            plan = Plan() if failures or lost else self.what_is_left()
+            if plan.empty:
+                self.pass_gate(verdicts, failures)
+                return
+            self.actions += [sentence for sentence in plan.sentences() if sentence not in self.actions]
+        raise self.failure({name: "does not stay as it should be: %s" % "; ".join(plan.decisions[name].reasons)
+                            for name in plan.acting()})
+
+    def forget_gentle(self, plan, before):
+        """Where Compose had the last word and found nothing to do, nothing was done."""
+        for name in plan.acting():
+            decision = plan.decisions[name]
+            if decision.gentle and {c.id for c in before.of(name)} == {c.id for c in self.project.of(name)}:
+                self.decisions[name] = Decision(convergence.NONE)
+                self.actions.remove(convergence.sentence(name, decision))
+        if not self.actions:
+            self.changed, self.diff = False, []
+
+    def pass_gate(self, verdicts, failures=None):
+        """StackError unless everything is settled. `verdicts`: of the gate; `failures`: service → what went wrong before."""
+        what = dict(failures or {})
+        what.update((name, verdict.what) for name, verdict in verdicts.items() if verdict.status == FAILED)
+        late = [name for name, verdict in verdicts.items() if verdict.status not in (FAILED, SETTLED)]
+        if not what and late:
+            what, late = {name: "%s, after %g s (wait_timeout)" % (verdicts[name].what, self.request.wait_timeout) for name in late}, []
+        if what:
+            raise self.failure(what, late)
+
+    def failure(self, what, late=()):
+        """The StackError for services that are not as they should be: service → why; `late`: names of those that were not waited for."""
+        mask = self.source.rendered.mask if self.source.rendered else str
+        failures = []
+        for name in sorted(what):
+            containers = self.project.of(name)
+            log = engine_state.log_tail(self.docker, containers[0]) if containers else []
+            health = stack_report.health_log(containers[0]) if containers else []
+            failures.append({"service": name, "what": what[name], "log": [mask(line) for line in log],
+                             "health_log": [dict(entry, output=mask(entry["output"])) for entry in health]})
+        return StackError(stack_report.failure_message(failures, late, max(len(self.goals()), len(failures))), failures=failures)

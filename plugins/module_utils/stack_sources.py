@@ -1,0 +1,94 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where a run learns what should be there: our own bundle, or a Compose project that a user keeps on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils.compose_cli import ComposeProject, project_files
+from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import DockerError
+
+
+class SourceError(Exception):
+    """There is nothing to learn from; the text says what is missing."""
+
+
+class Bundled:
+    """Our own stack: the bundle that the controller made."""
+
+    def __init__(self, bundle, check, asked):
+        """`asked`: services that the user named; empty: all."""
+        self.bundle = bundle
+        self.rendered = None
+        self._check, self._asked = check, asked
+        self._path = bundle["project"]["path"]
+
+    @property
+    def project_name(self):
+        """Name of the Compose project."""
+        return self.bundle["project"]["name"]
+
+    def look(self, _project):
+        """name → Wanted; plans the files of the bundle on the way (`rendered`)."""
+        from ansible_collections.homelab.mediastack.plugins.module_utils.rendered import Rendered
+        self.rendered = Rendered(self.bundle, self._check, wanted.selection(self.graph(), self._asked))
+        return wanted.from_bundle(self.bundle["services"], self.rendered.labels)
+
+    def graph(self):
+        """name → Wanted without what only the files tell: for runs that render nothing."""
+        return wanted.from_bundle(self.bundle["services"], {})
+
+    def compose(self, name):
+        """The ComposeProject, with the files as they are on the host now."""
+        return ComposeProject(name, self._path, project_files(self._path))
+
+
+class Plain:
+    """A Compose project that is not ours to write: its files say what should be there, Compose's own hash what differs."""
+
+    rendered = None
+
+    def __init__(self, docker, path, profiles):
+        """`profiles`: names of Compose profiles to switch on."""
+        self._docker, self._path, self._profiles = docker, path, list(profiles)
+        self._known = None
+
+    @property
+    def project_name(self):
+        """Name of the Compose project, as Compose itself finds it."""
+        return self._config(None)["name"]
+
+    def look(self, project):
+        """name → Wanted, by two calls of `docker compose config`."""
+        config = self._config(project.name)
+        resolved = json.dumps(wanted.resolve_parents(config, project))
+        compose = self.compose(project.name)
+        done = self._docker.run(*compose.hashes(), stdin=resolved, cwd=self._path, env=compose.environ)
+        hashes = dict(line.split()[:2] for line in done.out.splitlines() if len(line.split()) >= 2)
+        return wanted.from_config(config, hashes)
+
+    def graph(self):
+        """name → Wanted without hashes."""
+        return wanted.from_config(self._config(None), {}) if project_files(self._path) else {}
+
+    def compose(self, name):
+        """The ComposeProject."""
+        files = project_files(self._path)
+        if not files:
+            raise SourceError("there is no Compose file in %s: set project_path to the directory that holds compose.yaml" % self._path)
+        # As with `docker compose` by hand, the environment may fill in variables; which files and project are meant it may not.
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
+        return ComposeProject(name, self._path, files, self._profiles, environ)
+
+    def _config(self, name):
+        if self._known is None:
+            compose = self.compose(name)
+            try:
+                done = self._docker.run(*compose.config(), cwd=self._path, env=compose.environ)
+                self._known = json.loads(done.out)
+            except ValueError as error:
+                raise DockerError("'docker compose config' in %s printed no JSON: %s" % (self._path, error))
+        return self._known

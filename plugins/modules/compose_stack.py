@@ -1,0 +1,326 @@
+#!/usr/bin/python
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bring a whole Compose stack to a state, and tell the truth about it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: compose_stack
+short_description: Bring a whole Docker Compose stack to a state, and tell the truth about it
+version_added: 0.1.0
+description:
+  - Makes the containers of one Compose project what they should be, in one call and under one lock.
+  - It decides by C(docker inspect) only, before and after. Neither the events nor the return codes of Compose are believed.
+  - A run that finds nothing to do calls C(docker ps) and C(docker inspect) once, and nothing else.
+  - Containers that share another's network (O(bundle) with a VPN, or C(network_mode) V(service:gluetun)) are restarted when that
+    one was restarted, recreated when it was recreated, and stopped before it is replaced.
+  - Everything is checked and every image is pulled before anything is changed. An interrupted run is repaired by the next one.
+  - Only containers whose project name and Compose working directory are the project's are ever touched.
+  - Needs nothing on the host but Python 3.8, Docker Engine 20.10 and Docker Compose 2.20, each or later.
+extends_documentation_fragment:
+  - homelab.mediastack.attributes
+  - homelab.mediastack.attributes.actiongroup_stack
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The prediction is exact where the engine and the images are on the host. With O(pull=always) only the registry knows.
+  diff_mode:
+    support: full
+    details:
+      - Files, with secrets masked, and a section C(services) with state, image and reasons before and after.
+  idempotent:
+    support: full
+    details:
+      - Not with O(state=restarted) or O(recreate=always), which ask for a change.
+  platform:
+    support: full
+    platforms: posix
+options:
+  state:
+    description:
+      - V(present) writes the files of O(bundle), if there is one, and sees to it that every service runs as they say.
+      - V(stopped) stops services, and first what lives in their network. It creates nothing.
+      - V(restarted) restarts the services that there are, and what lives in their network after them. It renders nothing.
+      - V(absent) removes the project's containers and networks. Volumes, files and data stay.
+      - V(pulled) has the images on the host, and touches no container.
+    type: str
+    choices: [present, stopped, restarted, absent, pulled]
+    default: present
+  project_path:
+    description:
+      - Absolute path of the project directory.
+      - Required without O(bundle), which brings its own.
+    type: path
+  project_name:
+    description:
+      - Name of the Compose project. The default is that of O(bundle), else what Compose itself finds in the project directory.
+    type: str
+  bundle:
+    description:
+      - Everything that the controller rendered, as the action C(homelab.mediastack.deploy) makes it.
+      - Without it the module works with the Compose files that are in O(project_path).
+    type: dict
+  services:
+    description:
+      - Names of services; the default is all of them.
+      - With O(state=present) also what these need. Nothing is removed then.
+    type: list
+    elements: str
+    default: []
+  profiles:
+    description:
+      - Compose profiles to switch on, for a project without O(bundle).
+      - Containers of profiles that are not switched on are removed, unless O(remove_orphans) is V(false).
+    type: list
+    elements: str
+    default: []
+  pull:
+    description:
+      - V(missing) pulls images that are not on the host. A service keeps the image it runs as long as the same name is asked for.
+      - V(always) asks the registry for every image, and recreates the services whose image is another one now.
+      - V(never) fails when an image is missing.
+    type: str
+    choices: [missing, always, never]
+    default: missing
+  recreate:
+    description:
+      - V(auto) recreates what differs.
+      - V(always) recreates every service, V(never) none because its definition changed.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  remove_orphans:
+    description:
+      - Whether containers of the project that belong to no service any more are removed. Their data stays.
+    type: bool
+    default: true
+  wait:
+    description:
+      - Whether to wait until every service is well. That is running, healthy if it has a health check, and not restarting for
+        O(stable_for) seconds. A service without restart policy that ended with 0 is well.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - Longest time in seconds for all services to be well.
+    type: int
+    default: 300
+  timeout:
+    description:
+      - Seconds that a container gets for stopping before it is killed. The default is its own C(stop_grace_period).
+    type: int
+  lock_timeout:
+    description:
+      - Longest time in seconds to wait for another run on the same project.
+    type: int
+    default: 60
+  stable_for:
+    description:
+      - Seconds for which a service must have been running, without a restart, to be believed.
+    type: float
+    default: 2
+  engine_missing_ok:
+    description:
+      - Whether a host without usable Docker Engine or Compose is no failure. See RV(engine_missing).
+    type: bool
+    default: false
+author:
+  - The homelab.mediastack maintainers (@homelab-mediastack)
+"""
+
+EXAMPLES = r"""
+- name: Keep a Compose project of your own running, and fail when a service of it is not well
+  homelab.mediastack.compose_stack:
+    project_path: /srv/paperless
+
+- name: Restart gluetun, and everything behind it
+  homelab.mediastack.compose_stack:
+    state: restarted
+    project_path: /srv/mediastack/compose
+    services: [gluetun]
+
+- name: Take the project down; volumes and data stay
+  homelab.mediastack.compose_stack:
+    state: absent
+    project_path: /srv/paperless
+    project_name: paperless
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be in check mode, one sentence an action.
+  returned: always
+  type: list
+  elements: str
+  sample: ["recreate sonarr: its image changed from lscr.io/linuxserver/sonarr:4.0.15 to lscr.io/linuxserver/sonarr:4.0.16"]
+diff:
+  description: What changed in files (secrets masked) and services.
+  returned: always
+  type: list
+  elements: dict
+duration_ms:
+  description: How long the module ran, in milliseconds.
+  returned: always
+  type: int
+  sample: 140
+engine_missing:
+  description: Whether there is no usable Docker Engine or Compose. A failure, unless O(engine_missing_ok).
+  returned: always
+  type: bool
+engine_missing_reason:
+  description: V(cli) when there is no docker program, V(daemon) when the engine does not answer, V(compose) when Compose is missing.
+  returned: when RV(engine_missing)
+  type: str
+failures:
+  description: The services that are not well.
+  returned: on failure of services
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: Name of the service.
+      type: str
+    what:
+      description: What is wrong with it.
+      type: str
+    log:
+      description: The last lines of its log.
+      type: list
+      elements: str
+    health_log:
+      description: The last results of its health check, each with C(exit_code) and C(output).
+      type: list
+      elements: dict
+files:
+  description: Path of each file that changed, and what happened to it.
+  returned: always
+  type: dict
+  sample: {"/srv/mediastack/compose/.env": "change"}
+messages:
+  description: Sentences for the user, such as what is stopped along with something else.
+  returned: always
+  type: list
+  elements: str
+problems:
+  description: Everything that the checks before a run found.
+  returned: when these checks failed
+  type: list
+  elements: dict
+removed:
+  description: Names of the containers that were removed for good.
+  returned: always
+  type: list
+  elements: str
+services:
+  description: State of each service, as C(docker inspect) shows it.
+  returned: always
+  type: dict
+  contains:
+    state:
+      description: State of its container; V(absent) where there is none.
+      type: str
+    health:
+      description: Result of its health check; V(null) without one.
+      type: str
+    image:
+      description: The image as the Compose files name it.
+      type: str
+    image_id:
+      description: Id of the image it runs.
+      type: str
+    digest:
+      description: Digest by which that image was pulled, if this host knows it.
+      type: str
+    container_id:
+      description: Id of its container.
+      type: str
+    container:
+      description: Name of its container.
+      type: str
+    ports:
+      description: Published ports, each with C(address), C(port), C(target) and C(protocol).
+      type: list
+      elements: dict
+    action:
+      description: What was done to it. One of V(none), V(create), V(recreate), V(start), V(restart), V(stop), V(remove).
+      type: str
+    reasons:
+      description: Why.
+      type: list
+      elements: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homelab.mediastack.plugins.module_utils import stack
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
+
+
+def argument_spec():
+    """The parameters of the module."""
+    return {
+        "state": {"type": "str", "choices": ["present", "stopped", "restarted", "absent", "pulled"], "default": "present"},
+        "project_path": {"type": "path"},
+        "project_name": {"type": "str"},
+        # Not logged on the host: it holds what the inventory keeps in a vault.
+        "bundle": {"type": "dict", "no_log": True},
+        "services": {"type": "list", "elements": "str", "default": []},
+        "profiles": {"type": "list", "elements": "str", "default": []},
+        "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
+        "recreate": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+        "remove_orphans": {"type": "bool", "default": True},
+        "wait": {"type": "bool", "default": True},
+        "wait_timeout": {"type": "int", "default": 300},
+        "timeout": {"type": "int"},
+        "lock_timeout": {"type": "int", "default": 60},
+        "stable_for": {"type": "float", "default": 2},
+        "engine_missing_ok": {"type": "bool", "default": False},
+    }
+
+
+def main():
+    """Arguments in, results out; the work is in `module_utils/stack.py`."""
+    started = time.monotonic()
+    module = AnsibleModule(argument_spec(), supports_check_mode=True, required_one_of=[["project_path", "bundle"]])
+    parameters = dict(module.params)
+    bundle = parameters["bundle"]
+    # Ansible would now mask every word that occurs in the bundle, `sonarr` among them: only its secrets are secret.
+    module.no_log_values.clear()
+    if bundle:
+        module.no_log_values.update(_secrets(bundle))
+        parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
+    refuse_nonsense(module, parameters)
+    result, error = stack.run(Request(check=module.check_mode, **parameters))
+    result["duration_ms"] = round((time.monotonic() - started) * 1000)
+    result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
+    if error:
+        module.fail_json(msg=error, **result)
+    module.exit_json(**result)
+
+
+def refuse_nonsense(module, parameters):
+    """Fail for parameters that contradict one another."""
+    bundle = parameters["bundle"]
+    if bundle and parameters["profiles"]:
+        module.fail_json(msg="profiles is for a project without bundle: what a bundle holds is selected already", duration_ms=0)
+    if bundle and parameters["project_path"] != bundle["project"]["path"]:
+        module.fail_json(msg="project_path is %s, but the bundle was made for %s" % (
+            parameters["project_path"], bundle["project"]["path"]), duration_ms=0)
+    if not parameters["project_path"].startswith("/"):
+        module.fail_json(msg="project_path must be absolute, not %s" % parameters["project_path"], duration_ms=0)
+    for name in ("wait_timeout", "timeout", "lock_timeout", "stable_for"):
+        if parameters[name] is not None and parameters[name] < 0:
+            module.fail_json(msg="%s must not be negative: %s" % (name, parameters[name]), duration_ms=0)
+
+
+def _secrets(bundle):
+    """Given secrets that are long enough to be masked without tearing other words apart."""
+    given = (spec.get("value") for spec in (bundle.get("secrets") or {}).values() if isinstance(spec, dict))
+    return {value for value in given if isinstance(value, str) and len(value) >= 6}
+
+
+if __name__ == "__main__":
+    main()

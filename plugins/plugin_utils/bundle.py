@@ -1,0 +1,247 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From the assembled stack to the bundle: all that the module on the host needs (docs/architecture.md, "The bundle").
+
+The same settings give the same bundle, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+
+from . import compose_check, compose_yaml, interpolation, volumes
+from .bundle_parts import Secrets, config_directory, directories, presets
+from .errors import RenderError
+from .fragments import depends_on
+from .ports import VPN_PARENT
+
+SCHEMA = 1
+VPN_OFF = "VPN OFF: torrents use your own address"
+OVERRIDES_FILE = "compose.overrides.yml"
+# A value of mediastack_env is written by the host in place of its token, so that diffs can hide it.
+ENV_SECRET = "env."
+_HEADER = "# Rendered by homelab.mediastack from {origin}; changes made here are overwritten by the next run.\n"
+_HEADERS = {
+    "group": _HEADER.format(origin="its service files and the inventory")
+    + "# To change a service, use mediastack_overrides.\n",
+    "overrides": _HEADER.format(origin="mediastack_overrides"),
+}
+
+
+def paths_of(settings):
+    """The bundle's `paths`, with the defaults below the base path filled in, and the project's directory."""
+    base = settings["mediastack_base_path"]
+
+    def path(name):
+        return settings[f"mediastack_{name}_path"] or posixpath.join(base, "compose" if name == "project" else name)
+
+    return {
+        "base": base,
+        "config": path("config"),
+        "media": path("media"),
+        "downloads": path("downloads"),
+        "project": path("project"),
+        "split_mounts": settings["mediastack_split_mounts"],
+    }
+
+
+def build(catalogue, stack, settings, render_env):
+    """The bundle.
+
+    Args:
+        catalogue: the rendered catalogue.
+        stack: the assembled `Stack`.
+        settings: resolved `mediastack_*` values.
+        render_env: function that renders `compose_templates/env.j2` from a list of `(name, value)`.
+
+    Raises:
+        RenderError: every problem found.
+    """
+    paths = paths_of(settings)
+    project = paths["project"]
+    files = _compose_files(stack, project)
+    env = _env_entries(stack, settings, [posixpath.basename(file["path"]) for file in files])
+    values = {**dict(env), **settings["mediastack_env"]}
+    problems = compose_check.missing_variables(catalogue.services, stack.definitions, stack.effective, values)
+    secrets = Secrets(catalogue, settings, paths)
+    secret_files = secrets.files(posixpath.join(project, "secrets"))
+    all_presets = presets(catalogue, settings, paths)
+    problems += secrets.problems
+    problems += secrets.undefined(
+        {
+            **{file["path"]: file["content"] for file in files},
+            **{preset["path"]: [preset["content"], preset["keys"]] for preset in all_presets},
+        }
+    )
+    if problems:
+        raise RenderError(problems)
+    content = render_env([*env, *((name, _env_token(name)) for name in sorted(settings["mediastack_env"]))])
+    files.insert(0, _file(posixpath.join(project, ".env"), content, secret=True))
+    env_secrets = {ENV_SECRET + name: {"value": value} for name, value in settings["mediastack_env"].items()}
+    return {
+        "schema": SCHEMA,
+        "project": {"name": settings["mediastack_project_name"], "path": project},
+        "identity": {
+            "puid": settings["mediastack_puid"],
+            "pgid": settings["mediastack_pgid"],
+            "umask": settings["mediastack_umask"],
+        },
+        "timezone": settings["mediastack_timezone"],
+        "paths": {key: value for key, value in paths.items() if key != "project"},
+        "bind_addresses": settings["mediastack_bind_addresses"],
+        "lab_images": settings["mediastack_lab_images"],
+        "vpn": {"enabled": settings["mediastack_vpn_enabled"], "members": list(stack.members)},
+        "secrets": {**secrets.specs, **env_secrets},
+        "directories": directories(catalogue, stack, settings, paths, all_presets),
+        "files": files + secret_files,
+        "presets": all_presets,
+        "services": {
+            name: _service(catalogue, stack, name, values, paths, {file["path"] for file in secret_files})
+            for name in catalogue.services
+        },
+        "extra_compose_files": settings["mediastack_compose_files"],
+        "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *catalogue.messages],
+    }
+
+
+def health_services(bundle):
+    """What the module stack_health needs of each service."""
+    return [
+        {
+            "name": name,
+            "title": service["title"],
+            "container": service["container_name"],
+            "image": service["image"],
+            "health": service["health"],
+            "holder": service["network_parent"] or name,
+            "ports": [
+                port
+                for owner in (name, service["network_parent"])
+                if owner
+                for port in bundle["services"][owner]["ports"]
+                if port["service"] == name
+            ],
+            "url": "",
+        }
+        for name, service in bundle["services"].items()
+    ]
+
+
+def _compose_files(stack, project):
+    files = []
+    for group, document in stack.documents.items():
+        text = _HEADERS["group"] + compose_yaml.dump(document)
+        files.append(_file(posixpath.join(project, f"compose.{group}.yml"), text))
+    if not files:
+        files.append(_file(posixpath.join(project, "compose.core.yml"), _HEADERS["group"] + "services: {}\n"))
+    if stack.overrides:
+        text = _HEADERS["overrides"] + compose_yaml.dump(stack.overrides)
+        files.append(_file(posixpath.join(project, OVERRIDES_FILE), text))
+    return files
+
+
+def _file(path, content, secret=False):
+    """A file of root's; one that holds secrets, by itself or by its tokens, is for root alone."""
+    kinds = {kind for _whole, kind, _name in interpolation.tokens(content)}
+    holds_secrets = secret or not kinds.isdisjoint(interpolation.SECRET_KINDS)
+    return {
+        "path": path,
+        "content": content,
+        "mode": "0600" if holds_secrets else "0644",
+        "owner": 0,
+        "group": 0,
+        "secret": secret,
+    }
+
+
+def _env_entries(stack, settings, names):
+    """The entries of `.env` that are ours, in order; COMPOSE_FILE ends with the overrides, so that they win."""
+    own = [name for name in names if name != OVERRIDES_FILE]
+    last = [OVERRIDES_FILE] if stack.overrides else []
+    return [
+        ("COMPOSE_PROJECT_NAME", settings["mediastack_project_name"]),
+        ("COMPOSE_PATH_SEPARATOR", ":"),
+        ("COMPOSE_FILE", ":".join([*own, *settings["mediastack_compose_files"], *last])),
+        ("TZ", settings["mediastack_timezone"]),
+        ("PUID", settings["mediastack_puid"]),
+        ("PGID", settings["mediastack_pgid"]),
+        ("UMASK", settings["mediastack_umask"]),
+    ]
+
+
+def _env_token(name):
+    return f"@@mediastack:secret:{ENV_SECRET}{name}@@"
+
+
+def _service(catalogue, stack, name, env, paths, secret_paths):
+    service, definition = catalogue.services[name], stack.definitions[name]
+    override = stack.effective.get(name, {})
+    merged = {**definition, **override}
+    health = service.meta.get("health") or {"kind": "container"}
+    healthcheck = merged.get("healthcheck") or {}
+    parent = VPN_PARENT if name in stack.members else _parent(merged)
+    published = [port for port in stack.ports if port.service == name and name not in stack.members]
+    if name == VPN_PARENT:
+        published += [port for port in stack.ports if port.service in stack.members]
+    return {
+        "app": service.app,
+        "title": service.meta["title"],
+        "image": merged["image"],
+        "container_name": definition["container_name"],
+        "config_hash": _config_hash(catalogue, stack, name, env),
+        "tokens": [whole for whole, kind, _name in interpolation.tokens([definition, override]) if kind != "hash"],
+        "inputs": _inputs(catalogue, merged, paths, secret_paths),
+        "network_parent": parent if parent in catalogue.services else None,
+        "depends_on": list(depends_on(merged)),
+        "health": health,
+        "healthcheck": health["kind"] == "container" or bool(healthcheck and not healthcheck.get("disable")),
+        "ports": [port.entry() for port in published],
+        "config_dir": config_directory(service, definition, paths),
+        "login": service.meta.get("login"),
+        "wiring": service.meta.get("wiring"),
+        "snapshot": service.meta.get("snapshot"),
+        "run_as": service.meta.get("run_as"),
+    }
+
+
+def _parent(definition):
+    mode = str(definition.get("network_mode") or "")
+    return mode[len("service:") :] if mode.startswith("service:") else None
+
+
+def _config_hash(catalogue, stack, name, env):
+    """A digest of all that makes a container: its definition, override, variables, and what it uses of the document."""
+    definition, override = stack.definitions[name], stack.effective.get(name, {})
+    document = stack.documents[catalogue.services[name].group]
+    used = {
+        kind: {entry: document[kind][entry] for entry in wanted if entry in document.get(kind, {})}
+        for kind, wanted in compose_check.references(definition).items()
+    }
+    required, optional = interpolation.variables([definition, override, used])
+    content = {
+        "definition": definition,
+        "override": override,
+        "used": used,
+        "variables": {variable: str(env.get(variable, "")) for variable in required | optional},
+    }
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+def _inputs(catalogue, definition, paths, secret_paths):
+    """The files whose bytes the service sees: secrets and configs from files, `env_file`, mounted rendered files."""
+    project, found = paths["project"], []
+    for kind in ("secrets", "configs"):
+        for entry in compose_check.references(definition)[kind]:
+            source = catalogue.shared[kind].get(entry)
+            if source is None and kind == "secrets":
+                source = {"file": f"./secrets/{entry}"}
+            if isinstance(source, dict) and source.get("file"):
+                found.append(volumes.unescape(str(source["file"])))
+    env_files = definition.get("env_file") or []
+    for entry in [env_files] if isinstance(env_files, (str, dict)) else env_files:
+        found.append(volumes.unescape(str(entry.get("path") if isinstance(entry, dict) else entry)))
+    found += [source for source, _target in volumes.binds(definition) if source in secret_paths]
+    return sorted({posixpath.normpath(posixpath.join(project, path)) for path in found})

@@ -1,0 +1,141 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The extra vars of a verb, such as `-e service=sonarr`: from the command line only, cast and checked.
+
+A variable of a host or a group that happens to be called `service` means nothing here. Extra vars that are no verb's
+are the user's own and are left alone, unless they are a misspelling of one of the verb's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible.utils.vars import load_extra_vars
+
+from .closest import hint, near_miss
+from .plain_values import plain
+from .setting_types import CastError, cast
+
+REPORT_SUFFIXES = (".json",)
+_LIST = {"type": "list", "elements": "str", "default": []}
+# What each extra var is; its name, type, choices and default as in an argument specification.
+OPTIONS = {
+    "service": _LIST,
+    "profiles": _LIST,
+    "output": {"type": "str", "default": ""},
+    "fail_on": {"type": "str", "default": "degraded", "choices": ["degraded", "unhealthy", "never"]},
+}
+# The verbs, and the extra vars of each.
+VERBS = {
+    "site": (),
+    "start": ("service", "profiles"),
+    "stop": ("service", "profiles"),
+    "restart": ("service", "profiles"),
+    "status": ("output", "fail_on"),
+}
+
+
+class ExtraVarsError(Exception):
+    """What is wrong with the verb's extra vars, all of it, in `errors`."""
+
+    def __init__(self, errors):
+        self.errors = list(errors)
+        super().__init__("\n".join(self.errors))
+
+
+@dataclasses.dataclass(frozen=True)
+class VerbArgs:
+    """The verb's extra vars.
+
+    Attributes:
+        verb: its name.
+        values: `{name: typed value}` of every extra var that the verb has; the default where none is given.
+        messages: sentences for the user.
+    """
+
+    verb: str
+    values: dict
+    messages: list
+
+
+def parse(verb, cliargs, loader, known=None, template=None):
+    """Take the verb's extra vars from the command line.
+
+    Parameters:
+        verb: one of `VERBS`.
+        cliargs: `ansible.context.CLIARGS`; without extra vars every value is its default.
+        loader: Ansible's data loader, which reads `-e @file`.
+        known: a function that returns `catalogue.Names` (or `None`); without it names are not checked.
+        template: a function that templates a value, as Ansible does with extra vars.
+    Returns:
+        `VerbArgs`.
+    Raises:
+        ExtraVarsError: with everything that is wrong.
+    """
+    given = load_extra_vars(loader) if cliargs.get("extra_vars") else {}
+    return check(verb, given, known, template)
+
+
+def check(verb, given, known=None, template=None):
+    """As `parse`, with the extra vars as a map."""
+    if verb not in VERBS:
+        raise ExtraVarsError([f"verb: {verb!r} is not a verb. {hint(str(verb), VERBS)}"])
+    names = VERBS[verb]
+    values, errors, messages = {}, [], []
+    for name in sorted(given, key=str):
+        if name in names or not isinstance(name, str) or name.startswith(("mediastack_", "ansible_")):
+            continue
+        near = near_miss(name, names)
+        if name in OPTIONS:
+            others = ", ".join(other for other, options in VERBS.items() if name in options)
+            messages.append(f"-e {name}= has no effect on {verb}; it is for {others}.")
+        elif near:
+            errors.append(f"-e {name}=: {verb} knows no such name. Did you mean {near}=?")
+    for name in names:
+        option = OPTIONS[name]
+        if name not in given:
+            values[name] = type(option["default"])(option["default"])
+            continue
+        try:
+            value = plain(template(given[name]) if template else given[name])
+            values[name] = _checked(name, cast(value, option), known, errors, messages)
+        except CastError as error:
+            errors.append(f"-e {name}=: {error}.")
+        except Exception as error:  # a template of the user's may raise anything
+            errors.append(f"-e {name}=: cannot be read: {' '.join(str(error).split())}")
+    if errors:
+        raise ExtraVarsError(errors)
+    return VerbArgs(verb, values, messages)
+
+
+def _checked(name, value, known, errors, messages):
+    if not value:
+        raise CastError("is empty. Leave it out for the default, or write a value")
+    if name == "output":
+        if value != "-" and not value.endswith(REPORT_SUFFIXES):
+            raise CastError(
+                f'"{value}" is neither - (standard output) nor a file name ending in {", ".join(REPORT_SUFFIXES)}'
+            )
+        return value
+    names = known() if known and name in ("profiles", "service") else None
+    if name == "profiles" and names:
+        for profile in value:
+            if profile not in names.profiles:
+                errors.append(f'-e profiles=: "{profile}" is not a profile. {hint(profile, names.profiles)}')
+    if name == "service" and names:
+        return _services(value, names, errors, messages)
+    return value
+
+
+def _services(value, known, errors, messages):
+    names, result = {*known.services, *known.apps}, []
+    for service in value:
+        successor = known.replaces.get(service)
+        if service in names:
+            result.append(service)
+        elif successor:
+            messages.append(f"-e service=: {service} became {successor}, which is taken instead.")
+            result.append(successor)
+        else:
+            errors.append(f'-e service=: "{service}" is not a service. {hint(service, {*names, *known.replaces})}')
+    return list(dict.fromkeys(result))

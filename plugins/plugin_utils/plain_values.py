@@ -1,0 +1,55 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Between Ansible's values (tagged, unsafe, encrypted) and Python's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+try:  # Since ansible-core 2.19 every value knows where it was written.
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+try:
+    from ansible.template import trust_as_template as _  # noqa: F401  (2.19 and later template only what is marked as trusted)
+
+    _TRUST_IS_OPT_IN = True
+except ImportError:
+    from ansible.utils.unsafe_proxy import wrap_var
+
+    _TRUST_IS_OPT_IN = False
+
+
+def plain(value):
+    """A deep copy made of Python's own types, without Ansible's tags, trust or laziness; vaulted text is decrypted.
+
+    Raises:
+        AnsibleError: when vaulted text cannot be decrypted.
+    """
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if getattr(value, "__ENCRYPTED__", False):
+        return str(value)
+    for kind in (str, int, float):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind.__add__(value, kind())
+    return value
+
+
+def protect(value):
+    """``value`` in a form that Ansible never templates, whatever braces it holds."""
+    return value if _TRUST_IS_OPT_IN else wrap_var(value)
+
+
+def origin(value):
+    """Where an inventory value was written, as ``file:line``, or an empty string when Ansible does not say."""
+    if Origin is not None:
+        tag = Origin.get_tag(value)
+        if tag is None or not tag.path:
+            return ""
+        return f"{tag.path}:{tag.line_num}" if tag.line_num else str(tag.path)
+    position = getattr(value, "ansible_pos", None)
+    return f"{position[0]}:{position[1]}" if position and position[0] else ""

@@ -1,0 +1,91 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From resolved settings to the bundle, in one call."""
+
+from __future__ import annotations
+
+import pathlib
+
+from . import bundle, catalogue, service_files, volumes
+from .assemble import assemble
+from .plain_values import protect
+
+USER_DIRECTORY = "services"
+
+
+def user_directory(task_vars):
+    """Where the user's own service files are: `services/` beside the host's inventory; None without an inventory."""
+    inventory = task_vars.get("inventory_dir")
+    return str(pathlib.Path(str(inventory)) / USER_DIRECTORY) if inventory else None
+
+
+class Renderer:
+    """Everything that rendering starts from: the service files and what they say literally.
+
+    Attributes:
+        files: `service_files.find`'s result.
+        facts: `service_files.scan`'s result.
+
+    Raises:
+        RenderError: a service file that cannot be read.
+    """
+
+    def __init__(self, user_dir=None, templates=service_files.TEMPLATES):
+        self._templates = pathlib.Path(templates)
+        self.files = service_files.find(user_dir, templates)
+        self.facts = service_files.scan(self.files)
+
+    def select(self, settings, also=()):
+        """The selected apps, `also` among them in any case; their `like` bases are not."""
+        selection = catalogue.select(
+            self.facts,
+            settings["mediastack_profiles"],
+            settings["mediastack_services"],
+            settings["mediastack_vpn_enabled"],
+            also,
+        )
+        shadowed = tuple(
+            f"{file.path} takes the place of the collection's {app}"
+            for app, file in self.files.items()
+            if file.own and app in selection.apps and self._is_shipped(app)
+        )
+        return catalogue.Selection(selection.apps, (*selection.messages, *shadowed))
+
+    def _is_shipped(self, app):
+        name = app + service_files.SUFFIX
+        return any((self._templates / group / name).exists() for group in service_files.GROUPS)
+
+    def bundle(self, settings, task_vars, templar, selection):
+        """Render the selected apps and build the bundle.
+
+        Args:
+            settings: resolved `mediastack_*` values.
+            task_vars: the host's variables; service files may use them, `mediastack_x_*` for example.
+            templar: the action's.
+            selection: of `select`.
+
+        Raises:
+            RenderError: every problem found.
+        """
+        paths = bundle.paths_of(settings)
+        members = catalogue.vpn_members(
+            self.facts, selection.apps, settings["mediastack_vpn_services"], settings["mediastack_vpn_enabled"]
+        )
+        own = {
+            **settings,
+            **volumes.data_variables(paths),
+            "mediastack_selected": list(selection.apps),
+            "mediastack_vpn_members": list(members),
+        }
+        # Settings are final: nothing in them is templated again.
+        variables = {**task_vars, **{name: protect(value) for name, value in own.items()}}
+        loaded = catalogue.load(self.files, self.facts, selection, variables, templar)
+        all_services = catalogue.names_of(self.facts).services
+        stack = assemble(loaded, settings, members, all_services, paths)
+
+        def render_env(entries):
+            path = self._templates / "env.j2"
+            local = {**variables, "mediastack_env_entries": protect([list(entry) for entry in entries])}
+            return catalogue.render(str(path), path.read_text(encoding="utf-8"), local, templar)
+
+        return bundle.build(loaded, stack, settings, render_env)

@@ -1,0 +1,193 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What `x-mediastack` of a service may say, and the check of it."""
+
+from __future__ import annotations
+
+from .errors import did_you_mean
+
+EXPOSURES = ("ui", "lan", "loopback", "none", "vpn")
+PROTOCOLS = ("tcp", "udp", "both")
+PRESET_FORMATS = ("xml", "ini", "yaml", "json")
+LOGIN_KINDS = ("preset", "env", "servarr", "jellyfin", "wizard", "none", "no_ui")
+SNAPSHOT_METHODS = ("sqlite", "pg_dump", "copy")
+SECRET_KINDS = ("hex", "alnum")
+
+_KEYS = {
+    "title": str,
+    "profiles": list,
+    "requires": list,
+    "replaces": list,
+    "legacy": str,
+    "like": str,
+    "ports": dict,
+    "health": dict,
+    "presets": list,
+    "secrets": dict,
+    "secret_files": dict,
+    "directories": list,
+    "login": dict,
+    "snapshot": dict,
+    "wiring": dict,
+    "run_as": str,
+    "new_privileges": bool,
+    "links": list,
+}
+_TYPE_NAMES = {str: "text", list: "a list", dict: "a map", bool: "true or false"}
+_HEALTH_KEYS = {
+    "http": ("kind", "port", "path", "status", "json", "text", "contains", "headers"),
+    "tcp": ("kind", "port"),
+    "container": ("kind",),
+}
+_SUB_KEYS = {
+    "secrets": ("generate", "adopt", "from"),
+    "secret_files": ("secret", "owner"),
+    "ports": ("port", "target", "protocol", "expose"),
+}
+
+
+def check(meta, definition):
+    """The problems of one service's `x-mediastack`, as sentences without their place.
+
+    Args:
+        meta: the mapping after rendering and after `like`.
+        definition: the service's Compose definition.
+    """
+    problems = []
+    for key, value in meta.items():
+        if key not in _KEYS:
+            problems.append(f"x-mediastack.{key} is unknown{did_you_mean(key, _KEYS)}")
+        elif not isinstance(value, _KEYS[key]):
+            problems.append(f"x-mediastack.{key} is {value!r}: it must be {_TYPE_NAMES[_KEYS[key]]}")
+    if problems:
+        return problems
+    if not meta.get("title"):
+        problems.append("x-mediastack.title is missing: the name that tables show")
+    problems += _check_ports(meta.get("ports", {}))
+    problems += _check_health(meta.get("health", {}), meta.get("ports", {}), definition)
+    problems += _check_presets(meta.get("presets", []))
+    problems += _check_secrets(meta)
+    problems += _check_directories(meta.get("directories", []))
+    problems += _choice("login.kind", meta.get("login", {}).get("kind"), LOGIN_KINDS, required="login" in meta)
+    problems += _choice("snapshot.method", meta.get("snapshot", {}).get("method"), SNAPSHOT_METHODS, "snapshot" in meta)
+    problems += _choice("run_as", meta.get("run_as"), ("root", "ids"), required=False)
+    return problems
+
+
+def _choice(key, value, choices, required):
+    if value is None and not required:
+        return []
+    if value in choices:
+        return []
+    return [f"x-mediastack.{key} is {value!r}{did_you_mean(value, choices)}"]
+
+
+def _unknown(place, mapping, keys):
+    return [f"x-mediastack.{place}.{key} is unknown{did_you_mean(key, keys)}" for key in mapping if key not in keys]
+
+
+def is_port(value):
+    """Whether *value* is a port number (a boolean is not)."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
+
+
+def _check_ports(ports):
+    problems = []
+    for name, spec in ports.items():
+        place = f"ports.{name}"
+        if isinstance(spec, dict):
+            problems += _unknown(place, spec, _SUB_KEYS["ports"])
+            problems += _choice(f"{place}.protocol", spec.get("protocol", "tcp"), PROTOCOLS, required=True)
+            problems += _choice(f"{place}.expose", spec.get("expose", "ui"), EXPOSURES, required=True)
+            numbers = {key: spec.get(key) for key in ("port", "target") if key in spec or key == "port"}
+        else:
+            numbers = {"port": spec}
+        for key, number in numbers.items():
+            if not is_port(number):
+                problems.append(f"x-mediastack.{place}: {key} is {number!r}: it must be a number from 1 to 65535")
+    return problems
+
+
+def _check_health(health, ports, definition):
+    if not health:
+        return []
+    kind = health.get("kind")
+    if kind not in _HEALTH_KEYS:
+        return [f"x-mediastack.health.kind is {kind!r}{did_you_mean(kind, _HEALTH_KEYS)}"]
+    problems = _unknown("health", health, _HEALTH_KEYS[kind])
+    if kind == "container":
+        if definition.get("healthcheck", {}).get("disable"):
+            problems.append("x-mediastack.health.kind is container, but its healthcheck is disabled")
+        return problems
+    port = health.get("port")
+    if not is_port(port) and port not in ports:
+        problems.append(f"x-mediastack.health.port is {port!r}: name one of its ports{did_you_mean(port, ports)}")
+    if kind == "http":
+        if not str(health.get("path", "/")).startswith("/"):
+            problems.append(f"x-mediastack.health.path is {health['path']!r}: it must start with /")
+        status = health.get("status", [200])
+        if not isinstance(status, list) or not all(isinstance(code, int) and 100 <= code <= 599 for code in status):
+            problems.append(f"x-mediastack.health.status is {status!r}: it must be a list of HTTP codes")
+        for key, kinds in (("json", dict), ("headers", dict), ("text", str), ("contains", str)):
+            if key in health and not isinstance(health[key], kinds):
+                problems.append(f"x-mediastack.health.{key} is {health[key]!r}: it must be {_TYPE_NAMES[kinds]}")
+    return problems
+
+
+def _check_presets(presets):
+    problems = []
+    for number, preset in enumerate(presets):
+        place = f"x-mediastack.presets[{number}]"
+        if not isinstance(preset, dict):
+            problems.append(f"{place} is {preset!r}: it must be a map")
+            continue
+        keys = ("path", "format", "mode", "content", "keys")
+        problems += _unknown(f"presets[{number}]", preset, keys)
+        path = preset.get("path")
+        if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
+            problems.append(f"{place}.path is {path!r}: it must be a path inside the service's config directory")
+        problems += _choice(f"presets[{number}].format", preset.get("format"), PRESET_FORMATS, required=True)
+        if not isinstance(preset.get("content", ""), str):
+            problems.append(f"{place}.content must be text")
+        for entry in preset.get("keys") or []:
+            if not isinstance(entry, dict) or not isinstance(entry.get("key"), list) or "value" not in entry:
+                problems.append(f"{place}.keys: {entry!r} must be a map with 'key' (a list) and 'value'")
+            else:
+                problems += _unknown(f"presets[{number}].keys", entry, ("key", "value", "replace"))
+    return problems
+
+
+def _check_secrets(meta):
+    problems = []
+    for kind in ("secrets", "secret_files"):
+        for name, spec in meta.get(kind, {}).items():
+            if kind == "secret_files" and isinstance(spec, str):
+                continue
+            if not isinstance(spec, dict):
+                problems.append(f"x-mediastack.{kind}.{name} is {spec!r}: it must be a map")
+                continue
+            problems += _unknown(f"{kind}.{name}", spec, _SUB_KEYS[kind])
+    for name, spec in meta.get("secrets", {}).items():
+        generate = spec.get("generate") if isinstance(spec, dict) else None
+        if generate is None:
+            continue
+        if not isinstance(generate, dict):
+            problems.append(
+                f"x-mediastack.secrets.{name}.generate is {generate!r}: it must be a map with kind and length"
+            )
+            continue
+        problems += _choice(f"secrets.{name}.generate.kind", generate.get("kind"), SECRET_KINDS, required=True)
+        length = generate.get("length", 32)
+        if not isinstance(length, int) or not 8 <= length <= 256:
+            problems.append(f"x-mediastack.secrets.{name}.generate.length is {length!r}: 8 to 256 characters")
+    return problems
+
+
+def _check_directories(directories):
+    problems = []
+    for entry in directories:
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            problems.append(f"x-mediastack.directories: {entry!r} must be a map with 'path'")
+        else:
+            problems += _unknown("directories", entry, ("path", "mode", "owner", "group"))
+    return problems

@@ -1,0 +1,159 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The status table: aligned, coloured and cut to width on a terminal, whole and plain everywhere else (pure)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+COLORS = {
+    "HEALTHY": "green",
+    "DEGRADED": "yellow",
+    "STARTING": "cyan",
+    "UNHEALTHY": "red",
+    "STOPPED": "bright gray",
+    "MISSING": "red",
+    "UNKNOWN": "bright purple",
+}
+"""Colour names as ansible.utils.color knows them."""
+
+GAP = "  "
+MESSAGE_AT_LEAST = 20
+"""Columns that a message keeps on a narrow terminal; then the lines wrap."""
+
+
+def width(text):
+    """Columns that *text* takes on a terminal: two for East Asian wide signs and emoji, none for combining ones."""
+    columns = 0
+    for sign in text:
+        if unicodedata.combining(sign) or unicodedata.category(sign) in ("Mn", "Me", "Cf"):
+            continue
+        columns += 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+    return columns
+
+
+def clean(value):
+    """*value* on one line, without control signs: an app's answer must not move the cursor."""
+    text = "" if value is None else str(value)
+    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text).split())
+
+
+def cut(text, columns):
+    """*text* in at most *columns* columns, with an ellipsis where something was left out."""
+    if width(text) <= columns:
+        return text
+    kept = ""
+    for sign in text:
+        if width(kept + sign) > columns - 1:
+            break
+        kept += sign
+    return kept.rstrip() + "…"
+
+
+def tag(image):
+    """The tag of an image reference; of a digest its beginning; `latest` where none is named."""
+    image = image or ""
+    if image.startswith("sha256:"):
+        return image[7:19]
+    name, _at, digest = image.partition("@")
+    last = name.rsplit("/", 1)[-1]
+    if ":" in last:
+        return last.rsplit(":", 1)[1]
+    if digest:
+        return digest.rpartition(":")[2][:12]
+    return "latest" if image else ""
+
+
+def latency(milliseconds):
+    """A latency for people: `4 ms`, `1.2 s`."""
+    if milliseconds is None:
+        return ""
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 1 else "<1 ms"
+
+
+def render(rows, runs=False, columns=None, paint=None):
+    """The table as lines.
+
+    Args:
+        rows: entries of the result model.
+        runs: add the column RUNS, what really runs in an image of the lab.
+        columns: width of the terminal; None = a pipe or file, where nothing is cut.
+        paint: function of (text, colour name) that colours a cell; None = plain.
+
+    Returns:
+        A list of lines, the heading first.
+    """
+    heading = ["HOST", "SERVICE", "STATUS", "MESSAGE", "LATENCY", "IMAGE"] + (["RUNS"] if runs else [])
+    message_at = heading.index("MESSAGE")
+    cells = [_cells(row, runs) for row in collapse(rows)]
+    widths = [max(width(line[i]) for line in [heading, *cells]) for i in range(len(heading))]
+    if columns:
+        others = sum(widths) - widths[message_at] + len(GAP) * (len(widths) - 1)
+        widths[message_at] = min(widths[message_at], max(MESSAGE_AT_LEAST, columns - others))
+    lines = [_line(heading, widths, None, None)]
+    status_at = heading.index("STATUS")
+    for line in cells:
+        color = COLORS.get(line[status_at]) if paint else None
+        line[message_at] = cut(line[message_at], widths[message_at])
+        lines.append(_line(line, widths, (status_at, color) if color else None, paint))
+    return lines
+
+
+def _cells(row, runs):
+    cells = [
+        clean(row.get("host")),
+        clean(row.get("name")),
+        clean(row.get("status")),
+        clean(row.get("message")),
+        latency(row.get("latency_ms")),
+        clean(tag(row.get("image"))),
+    ]
+    return [*cells, clean(row.get("runs"))] if runs else cells
+
+
+def _line(cells, widths, painted, paint):
+    padded = [cell + " " * (columns - width(cell)) for cell, columns in zip(cells, widths, strict=True)]
+    if painted:
+        position, color = painted
+        padded[position] = paint(padded[position], color)
+    return GAP.join(padded).rstrip()
+
+
+def collapse(rows):
+    """One row for a host of which nothing is known: the same UNKNOWN, for the same reason, of all its services."""
+    hosts = {}
+    for row in rows:
+        hosts.setdefault(row["host"], []).append(row)
+    collapsed = []
+    for host, mine in hosts.items():
+        first = mine[0]
+        same = all(row["status"] == "UNKNOWN" and row["message"] == first["message"] for row in mine)
+        if same and len(mine) > 1:
+            name = f"(all {len(mine)})"
+            collapsed.append({"host": host, "name": name, "status": "UNKNOWN", "message": first["message"]})
+        else:
+            collapsed += mine
+    return collapsed
+
+
+def summary(rows, bad, most=12):
+    """One sentence: `22 of 22 healthy`, or `3 of 22 not healthy: nas/sonarr, nas/radarr, attic (all 9)`.
+
+    *bad* is a function that tells whether a row counts as not healthy; at most *most* of them are named.
+    """
+    if not rows:
+        return "no service to look at"
+    count = sum(1 for row in rows if bad(row))
+    if not count:
+        return f"{len(rows)} of {len(rows)} healthy"
+    names = [_place(row) for row in collapse(rows) if bad(row)]
+    listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return f"{count} of {len(rows)} not healthy: {listed}"
+
+
+def _place(row):
+    """`nas/sonarr`; `nas (all 9)` and `nas (host)` for what concerns the host as a whole."""
+    separator = " " if row["name"].startswith("(") else "/"
+    return clean(f"{row['host']}{separator}{row['name']}")

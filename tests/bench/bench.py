@@ -1,0 +1,156 @@
+#!/usr/bin/env python
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Measure a no-op site against a ping play and against the same job written the usual way.
+
+The stack is the demo's, on a project, ports, names and directories of its own, so that a demo beside it stays as it is.
+All three plays run in turn, five times each, in one go; medians count. Results: build/bench/results.json and a table.
+Ends with 1 when a run was not a no-op, when a service was not healthy, or when a bound is missed.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+# pylint: disable=wrong-import-position
+import describe  # noqa: E402
+from describe import EXTRA, INVENTORY, ROOT, WORK  # noqa: E402
+
+ROUNDS = 5
+MAX_NOOP_RATIO = 2.5
+MIN_IDIOMATIC_RATIO = 8.0
+MIN_SERVICES = 20
+
+PLAYS = {
+    "ping": "tests/bench/ping.yml",
+    "noop_site": "homelab.mediastack.site",
+    "idiomatic": "tests/bench/idiomatic/site.yml",
+}
+
+
+def play(name, *arguments, log):
+    """Run a playbook on the bench's host; return seconds and output. A failure ends the bench with its last lines."""
+    command = [".venv/bin/ansible-playbook", "-i", str(INVENTORY), "-e", f"@{EXTRA}", name, *arguments]
+    started = time.perf_counter()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    (WORK / f"{log}.log").write_text(done.stdout, encoding="utf-8")
+    if done.returncode:
+        raise SystemExit(f"{name} ended with {done.returncode} (all of it: {WORK / log}.log):\n{done.stdout[-3000:]}")
+    return seconds, done.stdout
+
+
+def measure():
+    """Return the seconds of every run, by play. Each run must change nothing."""
+    seconds = {key: [] for key in PLAYS}
+    for number in range(1, ROUNDS + 1):
+        for key, name in PLAYS.items():
+            taken, output = play(name, log=key)
+            changed = re.findall(r"\bchanged=(\d+)", output)
+            if not changed or any(count != "0" for count in changed):
+                raise SystemExit(f"{name} was no no-op (changed={changed}):\n{output[-3000:]}")
+            seconds[key].append(round(taken, 3))
+            print(f"  round {number}: {key:<10} {taken:6.2f} s", flush=True)
+    return seconds
+
+
+def versions():
+    """Return what the numbers depend on."""
+
+    def first_line(*command):
+        return (
+            subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+            .stdout.splitlines()[0]
+            .strip()
+        )
+
+    return {
+        "ansible_core": first_line(".venv/bin/python", "-c", "import ansible.release as r; print(r.__version__)"),
+        "engine": first_line("docker", "version", "--format", "{{.Server.Version}}"),
+        "compose": first_line("docker", "compose", "version", "--short"),
+        "python": first_line(".venv/bin/python", "-c", "import platform; print(platform.python_version())"),
+        "commit": first_line("git", "rev-parse", "--short", "HEAD"),
+    }
+
+
+def healthy_services():
+    """Return the number of services, all of which must be healthy."""
+    report = WORK / "status.json"
+    play("homelab.mediastack.status", "-e", f"output={report}", log="status")
+    status = json.loads(report.read_text(encoding="utf-8"))
+    if not status["healthy"]:
+        unwell = [service["name"] for service in status["services"] if service["status"] != "HEALTHY"]
+        raise SystemExit(f"not healthy: {', '.join(unwell)}")
+    return len(status["services"])
+
+
+def results(seconds, services):
+    """Return the object of results.json."""
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    return {
+        "ping_s": median["ping"],
+        "noop_site_s": median["noop_site"],
+        "noop_ratio": round(median["noop_site"] / median["ping"], 2),
+        "idiomatic_s": median["idiomatic"],
+        "idiomatic_ratio": round(median["idiomatic"] / median["noop_site"], 2),
+        "services": services,
+        "rounds": seconds,
+        "cpus": len(os.sched_getaffinity(0)),
+        "load_1m": round(os.getloadavg()[0], 2),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+    }
+
+
+def verdict(numbers):
+    """Print the table; return whether every bound is kept."""
+    bounds = [
+        ("services", numbers["services"] >= MIN_SERVICES, f"≥ {MIN_SERVICES}"),
+        ("ping_s", True, ""),
+        ("noop_site_s", True, ""),
+        ("noop_ratio", numbers["noop_ratio"] <= MAX_NOOP_RATIO, f"≤ {MAX_NOOP_RATIO} × ping"),
+        ("idiomatic_s", True, ""),
+        ("idiomatic_ratio", numbers["idiomatic_ratio"] >= MIN_IDIOMATIC_RATIO, f"≥ {MIN_IDIOMATIC_RATIO} × no-op site"),
+    ]
+    print()
+    for key, kept, bound in bounds:
+        print(f"  {key:<16} {numbers[key]:>8}   {bound} {'' if not bound else 'kept' if kept else 'MISSED'}".rstrip())
+    return all(kept for _key, kept, _bound in bounds)
+
+
+def main():
+    """Bring the bench's stack up, measure, take it down; return the exit code."""
+    describe.prepare()
+    try:
+        print("bringing the bench's stack up", flush=True)
+        play("homelab.mediastack.site", log="up")
+        services = healthy_services()
+        describe.describe()
+        seconds = measure()
+    finally:
+        describe.remove()
+    numbers = results(seconds, services)
+    (WORK / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    kept = verdict(numbers)
+    print(f"\nwritten: {(WORK / 'results.json').relative_to(ROOT)}")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

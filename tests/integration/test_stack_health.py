@@ -1,0 +1,272 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""stack_health on real containers: what is well, what is not, and what it says of each."""
+
+import json
+import time
+
+import health_lab as lab
+import pytest
+
+PROJECT = "mshealth-main"
+TEXT = {"kind": "http", "port": "web", "path": "/health", "text": "Healthy"}
+CONTAINER = {"kind": "container"}
+
+
+@pytest.fixture(scope="module")
+def image():
+    lab.build_image()
+    yield lab.IMAGE
+    lab.remove_image()
+
+
+@pytest.fixture(scope="module")
+def project(image, tmp_path_factory):
+    found = lab.Project(PROJECT, tmp_path_factory.mktemp("project"))
+    yield found
+    found.remove()
+
+
+def state(name, template):
+    return lab.docker("inspect", "--format", template, name)
+
+
+def look(project, *services, **arguments):
+    """`{service: row}` of one look, without the grace that young containers have."""
+    result = lab.stack_health(project, list(services), **{"grace": 0, **arguments})
+    assert result.get("changed") is False, result
+    return {row["name"]: row for row in result["services"]}
+
+
+@pytest.fixture(scope="module")
+def good(project):
+    """A service that answers as it should."""
+    name = project.run("good", "ok", 22310)
+    entry = lab.service("good", project)
+    lab.wait_for(lambda: look(project, entry)["good"]["status"] == "HEALTHY", "the first answer")
+    assert state(name, "{{.RestartCount}}") == "0"
+    return entry
+
+
+def test_a_healthy_service(project, good):
+    result = lab.stack_health(project, [good], paths={"base": "/"})
+    assert result["healthy"] is True
+    [row] = result["services"]
+    assert row["latency_ms"] > 0
+    row["latency_ms"] = None
+    assert row == {
+        "host": "box",
+        "name": "good",
+        "title": "Good",
+        "status": "HEALTHY",
+        "message": "",
+        "latency_ms": None,
+        "container": "mshealth-main-good",
+        "image": "mshealth-app:1",
+        "url": "http://127.0.0.1:22310",
+    }
+    assert 0 < result["disks"]["base"]["free_bytes"] <= result["disks"]["base"]["total_bytes"]
+    assert result["duration_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("behave", "port", "health", "status", "words"),
+    [
+        ("degraded", 22311, TEXT, "DEGRADED", "22311/health: body is Degraded, expected Healthy"),
+        ("wrong", 22312, None, "UNHEALTHY", 'JSON status is "Error", expected "OK"'),
+        ("login", 22313, None, "UNHEALTHY", "HTTP 401, expected 200"),
+        ("deaf", 22314, None, "UNHEALTHY", "http://127.0.0.1:22314/ping: connection closed"),
+    ],
+)
+def test_an_answer_is_not_health(project, good, behave, port, health, status, words):
+    project.run(behave, behave, port)
+    entry = lab.service(behave, project, health)
+    row = lab.wait_for(lambda: _settled(look(project, entry, good)[behave], status), f"{behave} to be {status}")
+    assert words in row["message"]
+    result = lab.stack_health(project, [entry, good], grace=0)
+    assert result["healthy"] is False
+    # Within its first minute the same answer means that it starts.
+    assert look(project, entry, grace=600)[behave]["status"] == "STARTING"
+
+
+def _settled(row, status):
+    return row if row["status"] == status else None
+
+
+def test_tcp_is_not_fooled_by_docker_proxy(project, good):
+    project.run("mute", "deaf", 22315)
+    tcp = {"kind": "tcp", "port": "web"}
+    rows = look(project, lab.service("mute", project, tcp), {**good, "health": tcp})
+    assert rows["mute"]["status"] == "UNHEALTHY"
+    assert "nothing listens" in rows["mute"]["message"]
+    assert rows["good"]["status"] == "HEALTHY"
+
+
+def test_503_then_healthy_is_waited_for(project):
+    name = project.run("warming", "warming", 22316)
+    entry = lab.service("warming", project)
+    row = lab.wait_for(
+        lambda: (r := look(project, entry, grace=60)["warming"]) and "503" in r["message"] and r, "its first answer"
+    )
+    assert row["status"] == "STARTING"
+    assert "HTTP 503 (starting), expected 200" in row["message"]
+    assert look(project, entry, grace=0)["warming"]["status"] == "UNHEALTHY"
+    lab.docker("exec", "--detach", name, "/bin/sh", "-c", "sleep 1; touch /tmp/warm")
+    result = lab.stack_health(project, [entry], wait=30)
+    assert result["healthy"] is True
+    assert 500 < result["duration_ms"] < 15000
+
+
+def test_waiting_ends_when_nobody_will_start_it(project, good):
+    began = time.monotonic()
+    result = lab.stack_health(project, [good, lab.service("nowhere", project)], wait=60)
+    assert time.monotonic() - began < 20
+    assert [row["status"] for row in result["services"]] == ["HEALTHY", "MISSING"]
+
+
+@pytest.mark.parametrize(("behave", "port"), [("hang", 22317), ("trickle", 22318)])
+def test_one_that_never_ends_its_answer_costs_the_timeout_at_most(project, good, behave, port):
+    project.run(behave, behave, port)
+    entry = lab.service(behave, project)
+    lab.wait_for(lambda: "while" in look(project, entry, timeout=0.7)[behave]["message"], f"{behave} to accept")
+    result = lab.stack_health(project, [entry, good], timeout=1.5, grace=0)
+    rows = {row["name"]: row for row in result["services"]}
+    assert rows["good"]["status"] == "HEALTHY"
+    assert rows[behave]["status"] == "UNHEALTHY"
+    assert "timed out after 1.5 s while" in rows[behave]["message"]
+    assert 1400 < result["duration_ms"] < 3500
+
+
+def test_a_crash_loop(project):
+    name = project.run("crash", "crash", 22319)
+    lab.wait_for(lambda: int(state(name, "{{.RestartCount}}")) >= 3, "three restarts")
+    row = look(project, lab.service("crash", project, CONTAINER))["crash"]
+    assert row["status"] == "UNHEALTHY"
+    assert "crash loop" in row["message"]
+
+
+def test_stopped_by_hand_paused_and_missing(project):
+    stopped, paused = project.run("stopped"), project.run("paused")
+    lab.docker("stop", "--time", "0", stopped)
+    lab.docker("pause", paused)
+    rows = look(project, *(lab.service(name, project, CONTAINER) for name in ("stopped", "paused", "absent")))
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "stopped": "STOPPED",
+        "paused": "STOPPED",
+        "absent": "MISSING",
+    }
+    assert "exit code 137" in rows["stopped"]["message"]
+    assert "docker unpause" in rows["paused"]["message"]
+    assert rows["absent"]["container"] is None
+
+
+def test_its_own_health_check(project):
+    check = ["--health-interval", "200ms", "--health-retries", "1"]
+    sick = project.run("sick", options=[*check, "--health-cmd", "echo the disk is full; false"])
+    well = project.run("well", options=[*check, "--health-cmd", "test 1 = 1"])
+    for name in (sick, well):
+        lab.wait_for(lambda name=name: state(name, "{{.State.Health.Status}}") != "starting", "its first check")
+    rows = look(project, lab.service("sick", project, CONTAINER), lab.service("well", project, CONTAINER))
+    assert rows["sick"]["status"] == "UNHEALTHY"
+    assert "the disk is full" in rows["sick"]["message"]
+    assert (rows["well"]["status"], rows["well"]["message"]) == ("HEALTHY", "")
+
+
+def test_another_image_than_the_inventorys_is_said(project, good):
+    row = look(project, {**good, "image": "mshealth-app:2"})["good"]
+    assert row["status"] == "HEALTHY"
+    assert row["message"] == "runs mshealth-app:1, the inventory says mshealth-app:2"
+
+
+def test_a_service_behind_the_vpn(project):
+    parent = project.run("gluetun", "deaf", 22320)
+    member = project.run("torrent", "ok", network=f"container:{parent}")
+    vpn = lab.service("gluetun", project, CONTAINER)
+    entry = lab.service("torrent", project, holder=parent)
+    lab.wait_for(lambda: look(project, entry)["torrent"]["status"] == "HEALTHY", "the answer through its parent's port")
+    row = look(project, entry)["torrent"]
+    assert row["url"] == "http://127.0.0.1:22320"
+
+    lab.docker("restart", "--time", "0", parent)
+    assert state(member, "{{.State.Status}}") == "running"
+    row = look(project, vpn, entry)["torrent"]
+    assert row["status"] == "UNHEALTHY"
+    assert row["message"] == "in a dead network namespace (mshealth-main-gluetun was started after it); run site"
+
+    lab.docker("rm", "--force", parent)
+    project.run("gluetun", "deaf", 22320)
+    row = look(project, vpn, entry)["torrent"]
+    assert row["status"] == "UNHEALTHY"
+    assert "mshealth-main-gluetun it belonged to is gone" in row["message"]
+
+
+def test_outside_the_vpn_is_not_health(project, good):
+    row = look(project, {**good, "holder": "gluetun"})["good"]
+    assert row["status"] == "UNHEALTHY"
+    assert "is not in the network namespace of gluetun" in row["message"]
+
+
+def test_a_container_without_published_port_is_asked_at_its_own_address(project):
+    name = project.run("inner", "ok")
+    address = state(name, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+    entry = lab.service("inner", project)
+    lab.wait_for(lambda: look(project, entry)["inner"]["status"] == "HEALTHY", "its answer")
+    row = look(project, {**entry, "health": {"kind": "http", "port": "web", "status": [204]}})["inner"]
+    assert f"http://{address}:8080/: HTTP 200" in row["message"]
+
+
+def test_a_namesake_of_another_directory_is_not_ours(project, tmp_path):
+    project.run("namesake", "ok", 22321, working_dir=str(tmp_path))
+    row = look(project, lab.service("namesake", project))["namesake"]
+    assert row["status"] == "MISSING"
+    assert f"mshealth-main-namesake belongs to the project in {tmp_path}" in row["message"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, "Docker"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:22399"}, "22399"),
+    ],
+)
+def test_an_engine_that_cannot_be_read_is_unknown_never_green(project, good, environ, words):
+    result = lab.stack_health(project, [good], environ=environ)
+    assert result["healthy"] is False
+    [row] = result["services"]
+    assert row["status"] == "UNKNOWN"
+    assert words in row["message"]
+
+
+def test_nothing_is_changed(project, good):
+    everything = [line for line in lab.docker("ps", "-aq", "--filter", f"name={PROJECT}").split() if line]
+    before = lab.docker("inspect", *everything)
+    result = lab.stack_health(project, [good], _ansible_check_mode=True)
+    assert result["changed"] is False
+    after = json.loads(lab.docker("inspect", *everything))
+    kept = [(c["Id"], c["State"]["StartedAt"]) for c in json.loads(before) if c["Name"] == "/mshealth-main-good"]
+    assert kept == [(c["Id"], c["State"]["StartedAt"]) for c in after if c["Name"] == "/mshealth-main-good"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"services": []}, "services is empty"),
+        ({"timeout": 0}, "timeout is 0"),
+        ({"wait": -1}, "wait is -1"),
+        ({"project_path": ""}, "project_path is not given"),
+    ],
+)
+def test_wrong_arguments(project, good, arguments, words):
+    result = lab.stack_health(project, **{"services": [good], **arguments})
+    assert result["failed"] is True
+    assert words in result["msg"]
+
+
+def test_a_sweep_of_25_is_fast(project):
+    for n in range(25):
+        project.run(f"many{n}", "ok", 22330 + n)
+    services = [lab.service(f"many{n}", project) for n in range(25)]
+    result = lab.stack_health(project, services, wait=30)
+    assert result["healthy"] is True, result["services"]
+    took = sorted(lab.stack_health(project, services)["duration_ms"] for _run in range(5))
+    assert took[0] < 250, took

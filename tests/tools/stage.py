@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run the stages of a long make target, time them, and sum them up.
+
+stage.py run [--quiet] DIRECTORY NAME COMMAND...   run it, note result and time; --quiet: output on failure only
+stage.py summary DIRECTORY                         the table, the counts of the JUnit files there; exit 1 on a failure
+
+A failed stage does not keep the next from running: one run shows everything that is wrong.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+OUTCOMES = ("failures", "errors", "skipped")
+
+
+def run(directory, name, command, quiet):
+    """Run *command* as the stage *name* and append its result to the directory's stages.jsonl."""
+    print(f"──── {name}", flush=True)
+    started = time.monotonic()
+    if quiet:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            sys.stdout.buffer.write(done.stdout)
+    else:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    print(f"──── {name}: {verdict(done.returncode)} in {seconds:.1f} s", flush=True)
+    with (directory / "stages.jsonl").open("a", encoding="utf-8") as results:
+        results.write(json.dumps({"name": name, "rc": done.returncode, "seconds": round(seconds, 1)}) + "\n")
+
+
+def verdict(returncode):
+    """Return the word for an exit code."""
+    return "ok" if returncode == 0 else f"FAILED (exit {returncode})"
+
+
+def counts(directory):
+    """Return passed, failed and skipped tests over the JUnit files of *directory*."""
+    total = dict.fromkeys(("tests", *OUTCOMES), 0)
+    for report in directory.glob("*.xml"):
+        for suite in ET.parse(report).getroot().iter("testsuite"):
+            for key in total:
+                total[key] += int(suite.get(key, 0))
+    failed = total["failures"] + total["errors"]
+    return total["tests"] - failed - total["skipped"], failed, total["skipped"]
+
+
+def summary(directory):
+    """Print the stages and the counts; return the exit code."""
+    stages = [json.loads(line) for line in (directory / "stages.jsonl").read_text(encoding="utf-8").splitlines()]
+    print()
+    for stage in stages:
+        print(f"  {stage['name']:<24} {stage['seconds']:>7.1f} s  {verdict(stage['rc'])}")
+    seconds = sum(stage["seconds"] for stage in stages)
+    bad = [stage["name"] for stage in stages if stage["rc"]]
+    passed, failed, skipped = counts(directory)
+    words = [f"{len(bad)} of {len(stages)} stages failed: {', '.join(bad)}" if bad else f"{len(stages)} stages ok"]
+    if passed or failed or skipped:
+        words.insert(0, f"{failed} failed, {passed} passed, {skipped} skipped")
+    print(f"\n==== {'; '.join(words)} in {seconds:.1f}s ====")
+    return 1 if bad else 0
+
+
+def main(arguments):
+    """Dispatch on the first argument; return the exit code."""
+    verb, *rest = arguments
+    quiet = "--quiet" in rest[:1]
+    directory, *rest = rest[quiet:]
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    if verb == "summary":
+        return summary(directory)
+    name, *command = rest
+    run(directory, name, command, quiet)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
