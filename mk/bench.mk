@@ -3,5 +3,5 @@
 .PHONY: bench
 
 bench: setup-test setup-lab engine  ## a no-op site against a ping play and an idiomatic play → build/bench/results.json
-	@tests/lab/bin/build
-	@.venv/bin/python tests/bench/bench.py
+	@tests/tools/with_engine.sh tests/lab/bin/images build
+	@tests/tools/with_engine.sh .venv/bin/python tests/bench/bench.py

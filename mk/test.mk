@@ -21,8 +21,8 @@ engine:  # a running Docker Engine with Compose v2, installed where there is non
 
 test-integration: setup-test engine  ## the integration tests on the real engine
 	@mkdir -p build/test
-	@.venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/integration.xml tests/integration
+	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/integration.xml tests/integration
 
 test-molecule: setup-test engine  ## the molecule scenario, with testinfra
-	@MOLECULE_GLOB='molecule/*/molecule.yml' PYTEST_ADDOPTS='-p no:pytest-ansible' ANSIBLE_CONFIG= \
-	   .venv/bin/molecule test --scenario-name default
+	@MOLECULE_GLOB='molecule/*/molecule.yml' PYTEST_ADDOPTS="-p no:pytest-ansible '--junitxml=$(CURDIR)/build/test/molecule.xml'" ANSIBLE_CONFIG= \
+	   tests/tools/with_engine.sh .venv/bin/molecule test --scenario-name default

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
@@ -81,8 +82,15 @@ def only_reports():
 
     @functools.wraps(show)
     def show_report(msg, color=None, stderr=False, **kwargs):
-        if stderr or msg.startswith(REPORT):
-            show(msg, color=color, stderr=stderr, **kwargs)
+        if msg.startswith(REPORT):
+            try:
+                show(msg, color=color, stderr=stderr, **kwargs)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Who read has read enough (`| head`). An error here would stop Ansible's results thread, and the run for ever.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif stderr:
+            show(msg, color=color, stderr=True, **kwargs)
         elif color in (constants.COLOR_ERROR, constants.COLOR_UNREACHABLE):
             show(msg, color=color, stderr=True, **kwargs)
 

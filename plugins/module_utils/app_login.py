@@ -21,7 +21,8 @@ class LoginError(Exception):
 
 
 def log_in(name, services, values, containers, deadline):
-    """Set the first login of a service. Returns `set`, or `present` where there is one already. LoginError when it fails."""
+    """Set the first login of a service. Returns `set`, or `present` where there is one already. LoginError when it
+    fails."""
     service = services[name]
     login = service["login"]
     username = values.get(login.get("username"), login.get("username"))
@@ -90,7 +91,7 @@ class _App:
             response = connection.getresponse()
             text = response.read(1 << 20).decode("utf-8", "replace")
         except http.client.HTTPException as error:
-            raise ConnectionError(type(error).__name__)
+            raise ConnectionError(type(error).__name__) from error
         finally:
             connection.close()
         try:
@@ -99,7 +100,8 @@ class _App:
             return response.status, text
 
     def expect(self, statuses, method, path, body=None, headers=None):
-        """The body of an answer with one of `statuses`; asked again while the app starts (no answer, 5xx) until the deadline."""
+        """The body of an answer with one of `statuses`; asked again while the app starts (no answer, 5xx) until the
+        deadline."""
         while True:
             try:
                 status, answer = self.call(method, path, body, headers)
@@ -110,15 +112,19 @@ class _App:
             if status is not None and status < 500:
                 raise LoginError("%s %s was answered with %d%s" % (method, path, status, _complaint(answer)))
             if time.monotonic() + _POLL >= self.deadline:
-                raise LoginError("%s %s: %s until the time was up" % (
-                    method, path, "no answer (%s)" % answer if status is None else "status %d" % status))
+                raise LoginError(
+                    "%s %s: %s until the time was up"
+                    % (method, path, "no answer (%s)" % answer if status is None else "status %d" % status)
+                )
             time.sleep(_POLL)
 
 
 def _complaint(answer):
     """The app's own words about a refusal: messages only, since an echo of the values would show the password."""
     entries = answer if isinstance(answer, list) else [answer]
-    words = [str(entry.get("errorMessage") or entry.get("message") or "") for entry in entries if isinstance(entry, dict)]
+    words = [
+        str(entry.get("errorMessage") or entry.get("message") or "") for entry in entries if isinstance(entry, dict)
+    ]
     text = "; ".join(word for word in words if word)
     return ": %s" % text[:200] if text else ""
 
@@ -136,14 +142,20 @@ def _servarr(app, key, base, username, password):
         raise LoginError("GET %s did not give its settings" % path)
     if host.get("username"):
         return "present"
-    host.update(authenticationMethod="forms", authenticationRequired="enabled", username=username, password=password,
-                passwordConfirmation=password)
+    host.update(
+        authenticationMethod="forms",
+        authenticationRequired="enabled",
+        username=username,
+        password=password,
+        passwordConfirmation=password,
+    )
     app.expect((200, 202), "PUT", "%s/%s" % (path, host.get("id", 1)), host, headers)
     return "set"
 
 
 def _jellyfin(app, username, password):
-    """The startup wizard in its own order: the first user exists only after it was asked for (Jellyfin.Api/Controllers/StartupController.cs)."""
+    """The startup wizard in its own order: the first user exists only after it was asked for
+    (Jellyfin.Api/Controllers/StartupController.cs)."""
     # Until /health says so, /System/Info/Public tells of a wizard that is not really open.
     while app.expect((200,), "GET", "/health") != "Healthy":
         if time.monotonic() + _POLL >= app.deadline:
@@ -155,9 +167,20 @@ def _jellyfin(app, username, password):
     if info["StartupWizardCompleted"]:
         return "present"
     app.expect((200,), "GET", "/Startup/User")
-    app.expect((204,), "POST", "/Startup/Configuration", {
-        "ServerName": "Jellyfin", "UICulture": "en-US", "MetadataCountryCode": "US", "PreferredMetadataLanguage": "en"})
+    app.expect(
+        (204,),
+        "POST",
+        "/Startup/Configuration",
+        {
+            "ServerName": "Jellyfin",
+            "UICulture": "en-US",
+            "MetadataCountryCode": "US",
+            "PreferredMetadataLanguage": "en",
+        },
+    )
     app.expect((204,), "POST", "/Startup/User", {"Name": username, "Password": password})
-    app.expect((204,), "POST", "/Startup/RemoteAccess", {"EnableRemoteAccess": True, "EnableAutomaticPortMapping": False})
+    app.expect(
+        (204,), "POST", "/Startup/RemoteAccess", {"EnableRemoteAccess": True, "EnableAutomaticPortMapping": False}
+    )
     app.expect((204,), "POST", "/Startup/Complete")
     return "set"

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
 import stat
 import time
-import uuid
 
 # `.sonarr.xml.mediastack-0123456789ab.tmp`: hidden, and no other program makes such a name.
 TEMPORARY = re.compile(r"^\..+\.mediastack-[0-9a-f]{12}\.tmp$")
@@ -45,7 +45,7 @@ def read_bytes(path):
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FileError("cannot read %s: %s" % (path, reason(error)))
+        raise FileError("cannot read %s: %s" % (path, reason(error))) from error
 
 
 def read_json(path, default):
@@ -56,7 +56,7 @@ def read_json(path, default):
     try:
         value = json.loads(data.decode("utf-8"))
     except ValueError as error:
-        raise FileError("%s is not JSON (%s): restore it from a backup or move it away" % (path, error))
+        raise FileError("%s is not JSON (%s): restore it from a backup or move it away" % (path, error)) from error
     if not isinstance(value, dict):
         raise FileError("%s does not hold a JSON object: restore it from a backup or move it away" % path)
     return value
@@ -105,7 +105,7 @@ def write(path, data, mode, owner=None, group=None):
     `mode` is an int; `owner` and `group` are numbers or None. FileError, with nothing left behind, when it fails.
     """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, ".%s.mediastack-%s.tmp" % (name[:200], uuid.uuid4().hex[:12]))
+    temporary = os.path.join(directory, ".%s.mediastack-%s.tmp" % (name[:200], os.urandom(6).hex()))
     try:
         if os.path.isdir(path) and not os.path.islink(path):
             raise FileError("%s is a directory, a file is to be written there: move it away" % path)
@@ -120,13 +120,11 @@ def write(path, data, mode, owner=None, group=None):
                 os.fsync(descriptor)
             os.rename(temporary, path)
         except BaseException:
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            except OSError:
-                pass
             raise
     except OSError as error:
-        raise FileError("cannot write %s: %s" % (path, reason(error)))
+        raise FileError("cannot write %s: %s" % (path, reason(error))) from error
     sync_directory(directory)
 
 
@@ -144,7 +142,7 @@ def state_directory(project_path):
         if stat.S_IMODE(os.stat(path).st_mode) != 0o700:
             os.chmod(path, 0o700)
     except OSError as error:
-        raise FileError("cannot make %s: %s" % (path, reason(error)))
+        raise FileError("cannot make %s: %s" % (path, reason(error))) from error
     return path
 
 

@@ -27,23 +27,47 @@ def resolve(project_path, wanted, routes="/proc/net/route", is_local=None):
         gone = [address for address in wanted if not is_local(address)]
         if not gone:
             return list(wanted), None, None
-        return list(wanted), None, problem(
-            "bind", "this host has no address %s" % ", ".join(gone), "mediastack_bind_addresses", list(wanted),
-            _advice(default_address(routes)))
+        return (
+            list(wanted),
+            None,
+            problem(
+                "bind",
+                "this host has no address %s" % ", ".join(gone),
+                "mediastack_bind_addresses",
+                list(wanted),
+                _advice(default_address(routes)),
+            ),
+        )
     path = state_path(project_path)
     saved = atomic_files.read_json(path, {}).get("address")
     current = default_address(routes)
     if saved:
         if is_local(saved):
             return [saved], None, None
-        return [saved], None, problem(
-            "bind", "the address %s that the web UIs are bound to is gone from this host" % saved, path, saved,
-            (_advice(current) + (", or delete %s to take %s from now on" % (path, current) if current else "")))
+        return (
+            [saved],
+            None,
+            problem(
+                "bind",
+                "the address %s that the web UIs are bound to is gone from this host" % saved,
+                path,
+                saved,
+                (_advice(current) + (", or delete %s to take %s from now on" % (path, current) if current else "")),
+            ),
+        )
     if current:
         return [current], {"schema": SCHEMA, "address": current}, None
-    return [], None, problem(
-        "bind", "this host has no default route, so the address for the web UIs is unknown", "mediastack_bind_addresses",
-        list(wanted), "set mediastack_bind_addresses: [an address of this host], or [127.0.0.1] for this host only")
+    return (
+        [],
+        None,
+        problem(
+            "bind",
+            "this host has no default route, so the address for the web UIs is unknown",
+            "mediastack_bind_addresses",
+            list(wanted),
+            "set mediastack_bind_addresses: [an address of this host], or [127.0.0.1] for this host only",
+        ),
+    )
 
 
 def save(project_path, to_save):
@@ -61,7 +85,8 @@ def state_path(project_path):
 def default_address(routes="/proc/net/route"):
     """This host's own address on its default route, or None. Nothing is sent.
 
-    By way of the gateway, not of the internet: behind a VPN on the host the two differ, and the gateway is in the home network.
+    By way of the gateway, not of the internet: behind a VPN on the host the two differ, and the gateway is in the
+    home network.
     """
     best = None
     try:

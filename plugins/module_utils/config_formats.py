@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read and change one key of a config file that an app owns; every other byte of it stays.
 
-`xml`, `ini`, `yaml` and `json` (`json2`: Deluge's file of two JSON objects; `json` knows it too). A key is a list of names from the
-outside in: [Config, ApiKey], [misc, api_key], [auth, apikey]. An XML attribute is `@name` at the end; an INI key before any section,
-or of a file without sections, has one part.
+`xml`, `ini`, `yaml` and `json` (`json2`: Deluge's file of two JSON objects; `json` knows it too). A key is a list of
+names from the outside in: [Config, ApiKey], [misc, api_key], [auth, apikey]. An XML attribute is `@name` at the end;
+an INI key before any section, or of a file without sections, has one part.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def get_value(data, fmt, key):
 
 
 def set_value(data, fmt, key, value):
-    """`data` (bytes) with `key` set to `value` (str, int, float or bool; in JSON anything), all else byte for byte as it was.
+    """`data` (bytes) with `key` set to `value` (str, int, float or bool; in JSON anything), all else byte for byte as
+    it was.
 
     The result is read again: ConfigFormatError, rather than a file that an app would misread.
     """
@@ -49,14 +50,15 @@ def set_value(data, fmt, key, value):
         try:
             changed = mark + _TEXT[fmt].set_value(text, key, value).encode(encoding, "surrogateescape")
         except UnicodeEncodeError as error:
-            raise ConfigFormatError("the value of %s is not valid Unicode: %s" % ("/".join(key), error))
+            raise ConfigFormatError("the value of %s is not valid Unicode: %s" % ("/".join(key), error)) from error
     if not same(get_value(changed, fmt, key), value):
         raise ConfigFormatError("the value of %s cannot be written so that it is read back the same" % "/".join(key))
     return changed
 
 
 def same(present, wanted):
-    """Whether a present value means the wanted one: `8080` and `"8080"`, `True`, `"True"` and `true` are the same to an app."""
+    """Whether a present value means the wanted one: `8080` and `"8080"`, `True`, `"True"` and `true` are the same to
+    an app."""
     if present is None or wanted is None:
         return present is wanted
     if isinstance(wanted, (list, tuple)):
@@ -85,7 +87,7 @@ def _check(fmt, key):
 def _decode(data):
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return mark, _text(data[len(mark):], encoding), encoding
+            return mark, _text(data[len(mark) :], encoding), encoding
     return b"", _text(data, "utf-8"), "utf-8"
 
 
@@ -94,7 +96,7 @@ def _text(data, encoding):
     try:
         text = data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
     except UnicodeDecodeError as error:
-        raise ConfigFormatError("it is not the %s that its first bytes promise: %s" % (encoding, error))
+        raise ConfigFormatError("it is not the %s that its first bytes promise: %s" % (encoding, error)) from error
     if "\x00" in text:
         raise ConfigFormatError("it holds NUL bytes: it is damaged, or not a text file")
     return text

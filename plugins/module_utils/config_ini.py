@@ -3,8 +3,8 @@
 """One key of an INI file, in the dialect of the program that wrote it.
 
 flat       nzbget.conf: no sections, `Name=value`, the value as it stands
-qt         qBittorrent.conf (QSettings of Qt): `Group\\Name=value`, backslash escapes, quotes when `;`, `,` or `=` are in the value
-configobj  sabnzbd.ini, Tautulli's config.ini (the Python library of that name): `name = value`, [[sections]] in sections, lists
+qt         qBittorrent.conf (QSettings of Qt): `Group\\Name=value`, backslash escapes, quotes where `;`, `,` or `=` is
+configobj  sabnzbd.ini, Tautulli's config.ini (the Python library of that name): `name = value`, [[sections]], lists
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class _File:
                 continue
             pair = _PAIR.match(body)
             if not pair:
-                raise ConfigFormatError("line %d is neither a section nor name = value: %r" % (
-                    text.count("\n", 0, at) + 1, body[:60]))
+                raise ConfigFormatError(
+                    "line %d is neither a section nor name = value: %r" % (text.count("\n", 0, at) + 1, body[:60])
+                )
             start = at + pair.start(4)
             end, after = self._value_end(start, at + len(body), after)
             self.entries.append(_Entry(section + (ini_values.bare(pair.group(2), self.dialect),), start, end, after))
@@ -60,9 +61,14 @@ class _File:
 
     def _section(self, section, marker, body):
         depth = len(marker.group(1)) if marker else 0
-        if not marker or depth != len(marker.group(3)) or depth > len(section) + 1 or (depth > 1 and self.dialect == "qt"):
+        if (
+            not marker
+            or depth != len(marker.group(3))
+            or depth > len(section) + 1
+            or (depth > 1 and self.dialect == "qt")
+        ):
             raise ConfigFormatError("%r is not a section" % body[:60])
-        return section[:depth - 1] + (ini_values.bare(marker.group(2), self.dialect),)
+        return section[: depth - 1] + (ini_values.bare(marker.group(2), self.dialect),)
 
     def _value_end(self, start, line_end, after):
         """(end of the value, offset after its last line): a comment behind the value is not part of it."""
@@ -88,7 +94,7 @@ def get_value(text, key):
     """The value as text, unquoted, or a list of texts; None where the key is absent."""
     file = _File(text, key)
     entry = file.find(key)
-    return None if entry is None else ini_values.read(text[entry.start:entry.end], file.dialect)
+    return None if entry is None else ini_values.read(text[entry.start : entry.end], file.dialect)
 
 
 def set_value(text, key, value):
@@ -96,7 +102,7 @@ def set_value(text, key, value):
     file = _File(text, key)
     entry = file.find(key)
     if entry is not None:
-        return text[:entry.start] + ini_values.write(value, file.dialect) + text[entry.end:]
+        return text[: entry.start] + ini_values.write(value, file.dialect) + text[entry.end :]
     return _add(file, list(key), ini_values.write(value, file.dialect))
 
 
@@ -119,12 +125,14 @@ def _add(file, key, value):
         at = file.sections[section]
     else:
         known = max(depth for depth in range(len(section)) if section[:depth] in file.sections)
-        headers = ["[" * depth + ini_values.name(section[depth - 1], file.dialect) + "]" * depth + newline
-                   for depth in range(known + 1, len(section) + 1)]
+        headers = [
+            "[" * depth + ini_values.name(section[depth - 1], file.dialect) + "]" * depth + newline
+            for depth in range(known + 1, len(section) + 1)
+        ]
         entry = "".join(headers) + entry
         # A new subsection belongs to the section above it: behind all that this one holds.
         inside = [end for path, end in file.sections.items() if path[:known] == section[:known]]
         at = max(inside) if known else len(text)
     if at and text[at - 1] not in "\r\n":
-        entry = newline + entry[:-len(newline)]
+        entry = newline + entry[: -len(newline)]
     return text[:at] + entry + text[at:]

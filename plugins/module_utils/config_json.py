@@ -1,6 +1,7 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One key of a JSON file, in place. Deluge's files hold two objects: a version, then the settings; the key is in the second."""
+"""One key of a JSON file, in place. Deluge's files hold two objects: a version, then the settings; the key is in the
+second."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def set_value(text, key, value):
     for depth, part in enumerate(key):
         members, end = _members(text, start, key[:depth])
         if part not in members:
-            for name in reversed(key[depth + 1:]):
+            for name in reversed(key[depth + 1 :]):
                 value = {name: value}
             return _add(text, start, end, members, part, value)
         start = members[part]
@@ -44,9 +45,9 @@ def _settings(text):
         try:
             value, end = _DECODER.raw_decode(text, at)
         except ValueError as error:
-            raise ConfigFormatError("not JSON: %s" % error)
+            raise ConfigFormatError("not JSON: %s" % error) from error
         except RecursionError:
-            raise ConfigFormatError("not JSON of an app: it is nested too deep")
+            raise ConfigFormatError("not JSON of an app: it is nested too deep") from None
         if not isinstance(value, dict):
             raise ConfigFormatError("not a JSON object")
         starts.append(at)
@@ -61,7 +62,8 @@ def _skip(text, at):
 
 
 def _members(text, start, path):
-    """name → offset of its value, in the object at `start`, and the offset of its closing brace. The last of equal names counts."""
+    """name → offset of its value, in the object at `start`, and the offset of its closing brace. The last of equal
+    names counts."""
     if text[start] != "{":
         raise ConfigFormatError("%s is not an object" % "/".join(path))
     members, at = {}, _skip(text, start + 1)
@@ -78,9 +80,9 @@ def _members(text, start, path):
 def _add(text, start, end, members, name, value):
     entry = "%s: %s" % (json.dumps(name), _dump(value, text))
     if not members:
-        return text[:start + 1] + entry + text[end:]
+        return text[: start + 1] + entry + text[end:]
     last = _DECODER.raw_decode(text, max(members.values()))[1]
-    before = text[start + 1:_skip(text, start + 1)]
+    before = text[start + 1 : _skip(text, start + 1)]
     return text[:last] + "," + (before or " ") + entry + text[last:]
 
 
@@ -88,4 +90,4 @@ def _dump(value, text):
     try:
         return json.dumps(value, ensure_ascii=text.isascii(), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ConfigFormatError("the value cannot stand in JSON: %s" % error)
+        raise ConfigFormatError("the value cannot stand in JSON: %s" % error) from error

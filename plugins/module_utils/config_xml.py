@@ -9,17 +9,25 @@ from xml.parsers import expat
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.config_error import ConfigFormatError
 
-_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("\r", "&#13;"), ("\n", "&#10;"), ("\t", "&#9;"))
+_REFERENCES = (
+    ("&", "&amp;"),
+    ("<", "&lt;"),
+    (">", "&gt;"),
+    ('"', "&quot;"),
+    ("\r", "&#13;"),
+    ("\n", "&#10;"),
+    ("\t", "&#9;"),
+)
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _Element:
     def __init__(self, start, attributes):
-        self.start = start            # offset of "<"
+        self.start = start  # offset of "<"
         self.attributes = attributes
-        self.end = None               # offset of "</", or of what follows "/>"
+        self.end = None  # offset of "</", or of what follows "/>"
         self.text = ""
-        self.children = []            # offsets of the children's "<"
+        self.children = []  # offsets of the children's "<"
 
 
 class _Finder:
@@ -37,7 +45,7 @@ class _Finder:
         try:
             self._parser.Parse(data, True)
         except expat.ExpatError as error:
-            raise ConfigFormatError("not well-formed XML: %s" % error)
+            raise ConfigFormatError("not well-formed XML: %s" % error) from error
 
     def _doctype(self, *_args):
         raise ConfigFormatError("it has a DOCTYPE, which no app of this stack writes")
@@ -149,13 +157,13 @@ def _tag_end(data, start):
     """Offset after the ">" of the tag at `start`, and whether it closes itself."""
     quote, at = None, start
     while True:
-        char = data[at:at + 1]
+        char = data[at : at + 1]
         if quote:
             quote = None if char == quote else quote
         elif char in (b'"', b"'"):
             quote = char
         elif char == b">":
-            return at + 1, data[at - 1:at] == b"/"
+            return at + 1, data[at - 1 : at] == b"/"
         at += 1
 
 
@@ -163,41 +171,42 @@ def _open_tag(data, element):
     """(the tag's bytes without a "/" at its end, offset after the tag, whether it closed itself)"""
     end, closed = _tag_end(data, element.start)
     if not closed:
-        return data[element.start:end], end, False
-    return data[element.start:end - 2].rstrip() + b">", end, True
+        return data[element.start : end], end, False
+    return data[element.start : end - 2].rstrip() + b">", end, True
 
 
 def _replace_inside(data, element, name, text):
     tag, inside, closed = _open_tag(data, element)
     if closed:
-        return data[:element.start] + tag + text + b"</" + name.encode("utf-8") + b">" + data[inside:]
-    return data[:inside] + text + data[element.end:]
+        return data[: element.start] + tag + text + b"</" + name.encode("utf-8") + b">" + data[inside:]
+    return data[:inside] + text + data[element.end :]
 
 
 def _add(data, element, name, added):
     tag, inside, closed = _open_tag(data, element)
     if closed:
-        return data[:element.start] + tag + added + b"</" + name.encode("utf-8") + b">" + data[inside:]
+        return data[: element.start] + tag + added + b"</" + name.encode("utf-8") + b">" + data[inside:]
     if not element.children:
-        return data[:element.end] + added + data[element.end:]
-    # As the last child stands: its line break and indentation before the new one; what closes the parent stays where it was.
+        return data[: element.end] + added + data[element.end :]
+    # As the last child stands: its line break and indentation before the new one; what closes the parent stays where
+    # it was.
     first = element.children[-1]
     before = re.search(rb"(\r\n|\n|\r)?[ \t]*$", data[inside:first]).group(0)
-    rest = re.search(rb"(?:\r\n|\n|\r)?[ \t]*$", data[inside:element.end]).group(0)
+    rest = re.search(rb"(?:\r\n|\n|\r)?[ \t]*$", data[inside : element.end]).group(0)
     at = element.end - len(rest)
     return data[:at] + before + added + data[at:]
 
 
 def _set_attribute(data, element, attribute, text):
     end, closed = _tag_end(data, element.start)
-    tag = data[element.start:end]
+    tag = data[element.start : end]
     pattern = rb"(\s" + re.escape(_name(attribute).encode("ascii")) + rb"\s*=\s*)(\"[^\"]*\"|'[^']*')"
     for match in re.finditer(rb"\s[^\s=/>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')", tag):
         own = re.fullmatch(pattern, match.group(0))
         if own:
             start = element.start + match.start() + len(own.group(1))
-            return data[:start] + b'"' + text + b'"' + data[element.start + match.end():]
+            return data[:start] + b'"' + text + b'"' + data[element.start + match.end() :]
     at = end - (2 if closed else 1)
-    while data[at - 1:at].isspace():
+    while data[at - 1 : at].isspace():
         at -= 1
     return data[:at] + b" " + attribute.encode("utf-8") + b'="' + text + b'"' + data[at:]

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One scalar of a YAML file of nested maps, such as Bazarr's config.yaml, in place.
 
-The standard library has no YAML, so this reads just what such files hold: block maps, any scalar, lists and flow collections as
-values. What it does not understand on the way to the key is an error, never a guess.
+The standard library has no YAML, so this reads just what such files hold: block maps, any scalar, lists and flow
+collections as values. What it does not understand on the way to the key is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import re
 from ansible_collections.homelab.mediastack.plugins.module_utils.config_error import ConfigFormatError
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
-_KEY = re.compile(r"""^([ ]*)("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#"'\[\]{}&*!|>%@`,?:-][^#\r\n]*?|[?:-][^\s#][^#\r\n]*?)[ \t]*:(?=[ \t\r\n]|$)[ \t]*""")
+_KEY = re.compile(
+    r"""^([ ]*)("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
+    r"""|[^\s#"'\[\]{}&*!|>%@`,?:-][^#\r\n]*?|[?:-][^\s#][^#\r\n]*?)[ \t]*:(?=[ \t\r\n]|$)[ \t]*"""
+)
 _DOUBLE = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 _SINGLE = re.compile(r"'(?:[^']|'')*'", re.S)
 _TRUE, _FALSE, _NULL = ("true", "yes", "on"), ("false", "no", "off"), ("", "~", "null", "Null", "NULL")
@@ -22,7 +25,8 @@ _FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?$")
 
 
 class _Node:
-    """A key with its value: `start`…`end` is the value's text on and below the key's line; `after` is where the next key begins."""
+    """A key with its value: `start`…`end` is the value's text on and below the key's line; `after` is where the next
+    key begins."""
 
     def __init__(self, path, indent, key_end, start, end, after, kind):
         self.path, self.indent, self.key_end = path, indent, key_end
@@ -40,14 +44,14 @@ class _File:
             line = _LINE.match(text, at).group(0)
             body = line.rstrip("\r\n")
             stripped = body.strip()
-            if not stripped or stripped.startswith("#") or (stripped == "---" and not self.nodes) or stripped.startswith("%"):
+            if not stripped or stripped[0] in "#%" or (stripped == "---" and not self.nodes):
                 at += len(line)
                 continue
             if stripped in ("---", "..."):
-                if text[at + len(line):].strip():
+                if text[at + len(line) :].strip():
                     raise self._error(at, "a second document begins")
                 break
-            match = _KEY.match(text[at:at + len(body)])
+            match = _KEY.match(text[at : at + len(body)])
             if not match:
                 raise self._error(at, "not a key of a map: %r" % body[:60])
             indent = len(match.group(1))
@@ -92,7 +96,7 @@ class _File:
         if first in "&*!%@`":
             return _Node(path, indent, key_end, start, line_end, self._next(self._deeper(indent, line_end)), "special")
         comment = re.search(r"[ \t]+#", rest)
-        end = start + len(rest[:comment.start()] if comment else rest.rstrip())
+        end = start + len(rest[: comment.start()] if comment else rest.rstrip())
         if re.search(r":[ \t]|:$", text[start:end]):
             raise self._error(at, "a second key on one line: %r" % rest[:60])
         if not comment:
@@ -183,21 +187,24 @@ def get_value(text, key):
     if node is None:
         return None
     if node.kind in ("map", "list", "block", "special", "flow"):
-        if node.kind == "flow" and re.match(r"^(\{\s*\}|\[\s*\])$", text[node.start:node.end]):
+        if node.kind == "flow" and re.match(r"^(\{\s*\}|\[\s*\])$", text[node.start : node.end]):
             return None
         raise ConfigFormatError("%s is not a plain value" % "/".join(key))
-    return _scalar(text[node.start:node.end], node.kind)
+    return _scalar(text[node.start : node.end], node.kind)
 
 
 def set_value(text, key, value):
-    """`text` with the scalar at `key` replaced; absent keys are added as the last of their map. Strings are always quoted."""
+    """`text` with the scalar at `key` replaced; absent keys are added as the last of their map. Strings are always
+    quoted."""
     file = _File(text)
     node = file.find(key)
     if node is not None:
-        if node.kind in ("map", "list", "block", "special") or (node.kind == "flow" and get_value(text, key) is not None):
+        if node.kind in ("map", "list", "block", "special") or (
+            node.kind == "flow" and get_value(text, key) is not None
+        ):
             raise ConfigFormatError("%s is not a plain value" % "/".join(key))
-        gap = "" if text[node.start - 1:node.start] in (" ", "\t") else " "
-        return text[:node.start] + gap + _dump(value) + text[node.end:]
+        gap = "" if text[node.start - 1 : node.start] in (" ", "\t") else " "
+        return text[: node.start] + gap + _dump(value) + text[node.end :]
     return _add(file, key, value)
 
 
@@ -211,7 +218,7 @@ def _add(file, key, value):
             break
         parent, depth = node, length
     if parent is not None and parent.kind == "flow" and get_value(text, parent.path) is None:
-        return set_value(text[:parent.key_end] + text[parent.end:], key, value)
+        return set_value(text[: parent.key_end] + text[parent.end :], key, value)
     if parent is not None and parent.kind not in ("map", "null"):
         raise ConfigFormatError("%s is not a map" % "/".join(parent.path))
     inside = [node for node in file.nodes if parent is None or node.path[:depth] == parent.path]
@@ -222,10 +229,13 @@ def _add(file, key, value):
     lines = []
     for number, name in enumerate(key[depth:]):
         last = depth + number == len(key) - 1
-        lines.append("%s%s:%s%s" % (" " * (indent + number * step), _dump_name(name), " " + _dump(value) if last else "", newline))
+        lines.append(
+            "%s%s:%s%s"
+            % (" " * (indent + number * step), _dump_name(name), " " + _dump(value) if last else "", newline)
+        )
     added = "".join(lines)
     if at and text[at - 1] not in "\r\n":
-        added = newline + added[:-len(newline)]
+        added = newline + added[: -len(newline)]
     return text[:at] + added + text[at:]
 
 
@@ -243,7 +253,11 @@ def _name(raw):
 
 
 def _dump_name(name):
-    return name if re.match(r"^[A-Za-z_][A-Za-z0-9_-]*$", name) and name.lower() not in _TRUE + _FALSE + _NULL else _dump(name)
+    return (
+        name
+        if re.match(r"^[A-Za-z_][A-Za-z0-9_-]*$", name) and name.lower() not in _TRUE + _FALSE + _NULL
+        else _dump(name)
+    )
 
 
 def _scalar(raw, kind):
@@ -265,14 +279,34 @@ def _scalar(raw, kind):
 
 def _folded(text):
     """Line breaks as YAML reads them: one is a blank, each empty line more is a line break."""
+
     def fold(match):
         breaks = len(re.findall(r"\r\n|\n|\r", match.group(0)))
         return " " if breaks == 1 else "\n" * (breaks - 1)
+
     return re.sub(r"[ \t]*(?:(?:\r\n|\n|\r)[ \t]*)+", fold, text)
 
 
-_ESCAPES = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
-            " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029", "\t": "\t"}
+_ESCAPES = {
+    "0": "\0",
+    "a": "\a",
+    "b": "\b",
+    "t": "\t",
+    "n": "\n",
+    "v": "\v",
+    "f": "\f",
+    "r": "\r",
+    "e": "\x1b",
+    " ": " ",
+    '"': '"',
+    "/": "/",
+    "\\": "\\",
+    "N": "\x85",
+    "_": "\xa0",
+    "L": "\u2028",
+    "P": "\u2029",
+    "\t": "\t",
+}
 
 
 def _unescaped(text):
@@ -287,6 +321,7 @@ def _unescaped(text):
         if code not in _ESCAPES:
             raise ConfigFormatError("unknown escape \\%s" % code)
         return _ESCAPES[code]
+
     return re.sub(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", one, text, flags=re.S)
 
 
@@ -304,10 +339,16 @@ def _dump(value):
     # A JSON string is a YAML one; beyond the basic plane JSON writes pairs, YAML one code.
     parts = []
     for char in value:
-        if char in "\"\\":
+        if char in '"\\':
             parts.append("\\" + char)
         elif "\x20" <= char <= "\x7e":
             parts.append(char)
         else:
-            parts.append("\\x%02x" % ord(char) if ord(char) < 0x100 else "\\u%04x" % ord(char) if ord(char) < 0x10000 else "\\U%08x" % ord(char))
+            parts.append(
+                "\\x%02x" % ord(char)
+                if ord(char) < 0x100
+                else "\\u%04x" % ord(char)
+                if ord(char) < 0x10000
+                else "\\U%08x" % ord(char)
+            )
     return '"%s"' % "".join(parts)

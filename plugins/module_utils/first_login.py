@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The first login of apps that take one only through their API: Sonarr and its kin, and Jellyfin's startup wizard.
 
-Once an app, and only where this project made its config directory: what somebody set up by hand stays. Done is remembered in
-`<project>/.mediastack/logins.json`.
+Once an app, and only where this project made its config directory: what somebody set up by hand stays. Done is
+remembered in `<project>/.mediastack/logins.json`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ def plan(services, project_path, created=()):
     """
     done = _done(project_path)
     made = set(load_manifest(project_path)["directories"]) | set(created)
-    return [name for name, service in sorted(services.items())
-            if (service.get("login") or {}).get("kind") in KINDS and name not in done and service.get("config_dir") in made]
+    return [
+        name
+        for name, service in sorted(services.items())
+        if (service.get("login") or {}).get("kind") in KINDS and name not in done and service.get("config_dir") in made
+    ]
 
 
 def apply(names, services, values, containers, deadline, project_path):
@@ -39,6 +42,7 @@ def apply(names, services, values, containers, deadline, project_path):
     import concurrent.futures
 
     from ansible_collections.homelab.mediastack.plugins.module_utils import app_login
+
     results = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(8, len(names))) as pool:
         jobs = {pool.submit(app_login.log_in, name, services, values, containers, deadline): name for name in names}

@@ -135,10 +135,8 @@ def _configobj_write(text):
 
 
 def _qt_write(text):
-    if _QT_TYPED.match(text):
-        escaped = _qt_escape(text)
-    else:
-        escaped = _qt_escape("@" + text if text.startswith("@") else text)
+    is_doubled = text.startswith("@") and not _QT_TYPED.match(text)
+    escaped = _qt_escape("@" + text if is_doubled else text)
     if re.search(r"[;,=]", text) or escaped != escaped.strip(" "):
         return '"%s"' % escaped
     return escaped
@@ -158,7 +156,7 @@ def _qt_escape(text):
         elif char < " " or char > "~":
             # Above 0xffff a pair of UTF-16 units: what Qt's own characters are.
             units = char.encode("utf-16-be", "surrogatepass")
-            parts.extend("\\x%x" % int.from_bytes(units[at:at + 2], "big") for at in range(0, len(units), 2))
+            parts.extend("\\x%x" % int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
             digit_next = True
         else:
             parts.append(char)
@@ -181,8 +179,8 @@ def _qt_text(text):
             quoted = not quoted
         elif char != "\\" or at == len(text):
             units.append(char)
-        elif text[at] == "x" and re.match("[0-9a-fA-F]", text[at + 1:at + 2]):
-            digits = re.match("[0-9a-fA-F]+", text[at + 1:]).group(0)
+        elif text[at] == "x" and re.match("[0-9a-fA-F]", text[at + 1 : at + 2]):
+            digits = re.match("[0-9a-fA-F]+", text[at + 1 :]).group(0)
             units.append(chr(int(digits, 16) & 0xFFFF))
             at += 1 + len(digits)
         else:

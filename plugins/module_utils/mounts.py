@@ -35,7 +35,9 @@ def parse(text):
 
 def unescape(text):
     r"""`/mnt/My\040Disk` → `/mnt/My Disk`."""
-    raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match.group(1), 8)]), text.encode("utf-8", "surrogateescape"))
+    raw = re.sub(
+        rb"\\([0-7]{3})", lambda match: bytes([int(match.group(1), 8)]), text.encode("utf-8", "surrogateescape")
+    )
     return raw.decode("utf-8", "surrogateescape")
 
 

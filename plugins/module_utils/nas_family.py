@@ -12,7 +12,7 @@ _WORDS = {
         "example": "/volume1/mediastack",
         "engine": "update DSM to 7.2 or later, then Container Manager in the Package Center",
         "tun": "load the module at every boot: a task in the Task Scheduler (user root, at boot-up) with "
-               "'insmod /lib/modules/tun.ko; mkdir -p /dev/net; mknod /dev/net/tun c 10 200'",
+        "'insmod /lib/modules/tun.ko; mkdir -p /dev/net; mknod /dev/net/tun c 10 200'",
     },
     "qnap": {
         "name": "QNAP QTS/QuTS",
@@ -35,9 +35,9 @@ _WORDS = {
     "generic": {
         "name": "Linux",
         "example": "/srv/mediastack",
-        "engine": "update Docker from download.docker.com or your distribution; Compose is the package docker-compose-plugin",
+        "engine": "update Docker from download.docker.com or your distribution; Compose is in docker-compose-plugin",
         "tun": "load it with 'modprobe tun' and put 'tun' into /etc/modules-load.d/tun.conf; in an LXC container: "
-               "'pct set ID -dev0 /dev/net/tun' on the Proxmox host",
+        "'pct set ID -dev0 /dev/net/tun' on the Proxmox host",
     },
 }
 

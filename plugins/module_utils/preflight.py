@@ -13,12 +13,14 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
 
 
 def run(bundle, engine_facts, containers, check=False, warnings=None):
-    """Every problem of deploying `bundle` on this host, a list of {check, what, where, value, remedy}; empty when there is none.
+    """Every problem of deploying `bundle` on this host, a list of {check, what, where, value, remedy}; empty when
+    there is none.
 
-    `engine_facts` (what is missing is not checked): `server` {version, api, min_api}, `client` {version}, `compose` "2.40.3",
-    `compose_v1` "1.29.2", `error` (why the engine does not answer), `root_dir`, `networks` (docker network inspect),
-    `address_pools` (DefaultAddressPools of docker info), `images` {reference: {label: value}}. `containers`: docker inspect of all.
-    `check`: write nothing, not even a probe file. `warnings`: a list to which sentences are added that are no obstacle.
+    `engine_facts` (what is missing is not checked): `server` {version, api, min_api}, `client` {version}, `compose`
+    "2.40.3", `compose_v1` "1.29.2", `error` (why the engine does not answer), `root_dir`, `networks` (docker network
+    inspect), `address_pools` (DefaultAddressPools of docker info), `images` {reference: {label: value}}.
+    `containers`: docker inspect of all. `check`: write nothing, not even a probe file. `warnings`: a list to which
+    sentences are added that are no obstacle.
     """
     notes = [] if warnings is None else warnings
     containers = [getattr(container, "raw", container) for container in containers]

@@ -1,6 +1,7 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the engine must be and what it must not hold already: versions, foreign containers, lab images, address pools, the tun device."""
+"""What the engine must be and what it must not hold already: versions, foreign containers, lab images, address pools,
+the tun device."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ RESTLESS_COMPOSE = (5, 2, 0)
 LAB_LABEL = "mediastack.lab"
 # libnetwork's own pools, used unless daemon.json sets default-address-pools.
 _DEFAULT_POOLS = [{"Base": "172.%d.0.0/16" % second, "Size": 16} for second in range(17, 32)] + [
-    {"Base": "192.168.0.0/16", "Size": 20}]
+    {"Base": "192.168.0.0/16", "Size": 20}
+]
 
 
 def version(text):
@@ -43,9 +45,16 @@ def versions(facts, warnings, root="/"):
     words = nas_family.words(nas_family.family(root))
     problems = []
     if facts.get("error"):
-        problems.append(problem("engine", "the Docker Engine does not answer: %s" % facts["error"], "docker", None,
-                                "start it, and let the user of this run reach it (become: true). On %s: %s" % (
-                                    words["name"], words["engine"])))
+        problems.append(
+            problem(
+                "engine",
+                "the Docker Engine does not answer: %s" % facts["error"],
+                "docker",
+                None,
+                "start it, and let the user of this run reach it (become: true). On %s: %s"
+                % (words["name"], words["engine"]),
+            )
+        )
     server = facts.get("server") or {}
     engine, api = version(server.get("version")), version(server.get("api"))
     if engine and engine < ENGINE_FLOOR:
@@ -56,33 +65,60 @@ def versions(facts, warnings, root="/"):
         return problems
     compose = version(facts["compose"])
     if not compose and facts.get("compose_v1"):
-        problems.append(problem(
-            "compose", "only docker-compose %s is here, which is version 1: Compose 2.20 or later is needed as "
-            "'docker compose'" % facts["compose_v1"], "docker-compose", facts["compose_v1"],
-            "on %s: %s" % (words["name"], words["engine"])))
+        problems.append(
+            problem(
+                "compose",
+                "only docker-compose %s is here, which is version 1: Compose 2.20 or later is needed as "
+                "'docker compose'" % facts["compose_v1"],
+                "docker-compose",
+                facts["compose_v1"],
+                "on %s: %s" % (words["name"], words["engine"]),
+            )
+        )
     elif not compose:
-        problems.append(problem("compose", "'docker compose' is missing: Compose 2.20 or later is needed",
-                                "docker compose", facts["compose"], "on %s: %s" % (words["name"], words["engine"])))
+        problems.append(
+            problem(
+                "compose",
+                "'docker compose' is missing: Compose 2.20 or later is needed",
+                "docker compose",
+                facts["compose"],
+                "on %s: %s" % (words["name"], words["engine"]),
+            )
+        )
     elif compose < COMPOSE_FLOOR:
         problems.append(_too_old("Docker Compose", facts["compose"], "2.20", words))
     elif compose in BROKEN_COMPOSE and api and api[:2] < BROKEN_BELOW_API:
-        problems.append(problem(
-            "compose", "Docker Compose %s cannot connect containers to several networks on an engine with API %s" % (
-                facts["compose"], server["api"]), "docker compose", facts["compose"],
-            "update Compose to 5.1.2 or later (or the engine to 25 or later)"))
+        problems.append(
+            problem(
+                "compose",
+                "Docker Compose %s cannot connect containers to several networks on an engine with API %s"
+                % (facts["compose"], server["api"]),
+                "docker compose",
+                facts["compose"],
+                "update Compose to 5.1.2 or later (or the engine to 25 or later)",
+            )
+        )
     elif compose == RESTLESS_COMPOSE:
-        warnings.append("Docker Compose 5.2.0 recreates what is behind the VPN at every plain 'docker compose up': "
-                        "update it to 5.3.0 or later")
+        warnings.append(
+            "Docker Compose 5.2.0 recreates what is behind the VPN at every plain 'docker compose up': "
+            "update it to 5.3.0 or later"
+        )
     return problems
 
 
 def _too_old(what, present, floor, words):
-    return problem("engine", "%s %s is too old: %s or later is needed" % (what, present, floor), what, present,
-                   "on %s: %s" % (words["name"], words["engine"]))
+    return problem(
+        "engine",
+        "%s %s is too old: %s or later is needed" % (what, present, floor),
+        what,
+        present,
+        "on %s: %s" % (words["name"], words["engine"]),
+    )
 
 
 def foreign_containers(bundle, containers):
-    """Containers that bear our project's or a container's name but are not ours (P1): each is named, none is touched."""
+    """Containers that bear our project's or a container's name but are not ours (P1): each is named, none is
+    touched."""
     project, path = bundle["project"]["name"], bundle["project"]["path"]
     names = {service.get("container_name") or name: name for name, service in bundle.get("services", {}).items()}
     problems = []
@@ -94,18 +130,29 @@ def foreign_containers(bundle, containers):
         # A recreate that was interrupted leaves `<id>_name`; of another project it is as foreign as `name`.
         plain = re.sub(r"^[0-9a-f]{12}_", "", name)
         if labels.get("com.docker.compose.project") == project:
-            problems.append(problem(
-                "container", "container %s belongs to a project that is called %s too, but lives elsewhere: %s" % (
-                    name, project, origin(container)), "mediastack_project_name", project,
-                "set mediastack_project_name to another name; or, if it is this stack from before a move to %s, take it "
-                "down there first: docker compose --project-name %s --project-directory %s down" % (
-                    path, project, labels.get("com.docker.compose.project.working_dir", "DIRECTORY"))))
+            problems.append(
+                problem(
+                    "container",
+                    "container %s belongs to a project that is called %s too, but lives elsewhere: %s"
+                    % (name, project, origin(container)),
+                    "mediastack_project_name",
+                    project,
+                    "set mediastack_project_name to another name; or, if it is this stack from before a move to %s, "
+                    "take it down there first: docker compose --project-name %s --project-directory %s down"
+                    % (path, project, labels.get("com.docker.compose.project.working_dir", "DIRECTORY")),
+                )
+            )
         elif plain in names:
-            problems.append(problem(
-                "container", "the name %s is taken by a container that is not ours: %s" % (name, origin(container)),
-                "container %s" % names[plain], name,
-                "stop and rename or remove it yourself (docker stop %s; docker rename %s %s-old); its data stays. "
-                "Or leave the service out: mediastack_services: {%s: false}" % (name, name, name, names[plain])))
+            problems.append(
+                problem(
+                    "container",
+                    "the name %s is taken by a container that is not ours: %s" % (name, origin(container)),
+                    "container %s" % names[plain],
+                    name,
+                    "stop and rename or remove it yourself (docker stop %s; docker rename %s %s-old); its data stays. "
+                    "Or leave the service out: mediastack_services: {%s: false}" % (name, name, name, names[plain]),
+                )
+            )
     return problems
 
 
@@ -117,11 +164,17 @@ def lab_images(bundle, facts):
     for name, service in sorted(bundle.get("services", {}).items()):
         labels = (facts.get("images") or {}).get(service.get("image")) or {}
         if str(labels.get(LAB_LABEL, "")).lower() == "true":
-            problems.append(problem(
-                "lab", "the image %s of %s on this host is a stand-in of the demo, not the real one" % (
-                    service["image"], name), name, service["image"],
-                "remove it, so that the real one is pulled: 'make demo-down' where the demo was made, or "
-                "'docker image rm %s'" % service["image"]))
+            problems.append(
+                problem(
+                    "lab",
+                    "the image %s of %s on this host is a stand-in of the demo, not the real one"
+                    % (service["image"], name),
+                    name,
+                    service["image"],
+                    "remove it, so that the real one is pulled: 'make demo-down' where the demo was made, or "
+                    "'docker image rm %s'" % service["image"],
+                )
+            )
     return problems
 
 
@@ -133,16 +186,31 @@ def tun_device(bundle, device="/dev/net/tun", root="/"):
         info = os.stat(device)
     except OSError:
         words = nas_family.words(nas_family.family(root))
-        return [problem("tun", "this host has no %s, without which gluetun cannot start" % device, device, None,
-                        "on %s: %s" % (words["name"], words["tun"]))]
+        return [
+            problem(
+                "tun",
+                "this host has no %s, without which gluetun cannot start" % device,
+                device,
+                None,
+                "on %s: %s" % (words["name"], words["tun"]),
+            )
+        ]
     if not stat.S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(10, 200):
-        return [problem("tun", "%s is not the kernel's tun device" % device, device, None,
-                        "remove it and load the module: rm -r %s; modprobe tun" % device)]
+        return [
+            problem(
+                "tun",
+                "%s is not the kernel's tun device" % device,
+                device,
+                None,
+                "remove it and load the module: rm -r %s; modprobe tun" % device,
+            )
+        ]
     return []
 
 
 def address_pools(bundle, facts, warnings, routes="/proc/net/route"):
-    """Whether the engine has a subnet left for our network; an existing one that hides a route of the host is a warning."""
+    """Whether the engine has a subnet left for our network; an existing one that hides a route of the host is a
+    warning."""
     networks = facts.get("networks")
     if networks is None:
         return []
@@ -151,15 +219,19 @@ def address_pools(bundle, facts, warnings, routes="/proc/net/route"):
     for network in networks:
         subnets = _subnets(network)
         used.extend(subnets)
-        bridges.add((network.get("Options") or {}).get("com.docker.network.bridge.name") or "br-" + network.get("Id", "")[:12])
+        bridges.add(
+            (network.get("Options") or {}).get("com.docker.network.bridge.name") or "br-" + network.get("Id", "")[:12]
+        )
         if (network.get("Labels") or {}).get("com.docker.compose.project") == project:
             ours.extend((network.get("Name"), subnet) for subnet in subnets)
     hosts = [(subnet, interface) for subnet, interface in host_routes(routes) if interface not in bridges]
     for name, subnet in ours:
         for route, interface in hosts:
             if subnet.overlaps(route):
-                warnings.append("the network %s (%s) hides the route to %s on %s: addresses there cannot be reached from "
-                                "the apps" % (name, subnet, route, interface))
+                warnings.append(
+                    "the network %s (%s) hides the route to %s on %s: addresses there cannot be reached from "
+                    "the apps" % (name, subnet, route, interface)
+                )
     if ours:
         return []
     used.extend(route for route, _interface in hosts)
@@ -167,11 +239,18 @@ def address_pools(bundle, facts, warnings, routes="/proc/net/route"):
         for subnet in ipaddress.ip_network(pool["Base"], strict=False).subnets(new_prefix=pool["Size"]):
             if not any(subnet.version == other.version and subnet.overlaps(other) for other in used):
                 return []
-    return [problem(
-        "network", "the engine has no subnet left for another network: %d networks and the host's routes take all of its "
-        "address pools" % len(networks), "default-address-pools", None,
-        "remove networks that nothing uses (docker network ls, docker network rm NAME), or add to /etc/docker/daemon.json "
-        "\"default-address-pools\": [{\"base\": \"10.200.0.0/16\", \"size\": 24}] and restart the engine")]
+    return [
+        problem(
+            "network",
+            "the engine has no subnet left for another network: %d networks and the host's routes take all of its "
+            "address pools" % len(networks),
+            "default-address-pools",
+            None,
+            "remove networks that nothing uses (docker network ls; docker network rm), or add to "
+            '/etc/docker/daemon.json "default-address-pools": [{"base": "10.200.0.0/16", "size": 24}] and restart '
+            "the engine",
+        )
+    ]
 
 
 def _subnets(network):

@@ -22,7 +22,8 @@ _STATES = {"tcp": "0A", "udp": "07"}
 
 
 def check(bundle, containers, bind_addresses, proc="/proc"):
-    """A problem for each host port of the bundle that a process or a foreign container holds, with a free one to set instead."""
+    """A problem for each host port of the bundle that a process or a foreign container holds, with a free one to set
+    instead."""
     wanted = wanted_ports(bundle, bind_addresses)
     ours, foreign = [], []
     for container in containers:
@@ -56,8 +57,15 @@ def wanted_ports(bundle, bind_addresses):
             protocols = ("tcp", "udp") if port["protocol"] == "both" else (port["protocol"],)
             for address in port.get("addresses") or bind_addresses:
                 for protocol in protocols:
-                    wanted.append({"service": port["service"], "name": port["name"], "protocol": protocol,
-                                   "port": port["port"], "address": address})
+                    wanted.append(
+                        {
+                            "service": port["service"],
+                            "name": port["name"],
+                            "protocol": protocol,
+                            "port": port["port"],
+                            "address": address,
+                        }
+                    )
     return wanted
 
 
@@ -70,7 +78,9 @@ def published(container):
     for inside, bindings in ports.items():
         for binding in bindings or []:
             if binding.get("HostPort"):
-                found.append((inside.rpartition("/")[2] or "tcp", binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"])))
+                found.append(
+                    (inside.rpartition("/")[2] or "tcp", binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"]))
+                )
     return found
 
 
@@ -95,7 +105,7 @@ def listening(proc="/proc"):
 
 def _address(text):
     """An address of /proc/net: words of four bytes in the machine's order."""
-    raw = b"".join(int(text[at:at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    raw = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
@@ -114,6 +124,7 @@ def _unmapped(address):
 
 def _holder(entry, others, sockets, own, own_ids, containers, proc):
     """Words for who holds a wanted port, or None. Ports of our own containers are ours to move."""
+
     def clashes(protocol, address, port):
         return protocol == entry["protocol"] and port == entry["port"] and overlap(address, entry["address"])
 
@@ -131,7 +142,8 @@ def _holder(entry, others, sockets, own, own_ids, containers, proc):
 
 
 def owner_of(inode, containers, own_ids, proc="/proc"):
-    """Words for the process that has the socket: program and pid, or the container it runs in. None for a container of ours."""
+    """Words for the process that has the socket: program and pid, or the container it runs in. None for a container
+    of ours."""
     target = "socket:[%s]" % inode
     for pid in sorted((name for name in os.listdir(proc) if name.isdigit()), key=int):
         directory = os.path.join(proc, pid, "fd")
@@ -174,8 +186,9 @@ def _program(pid, proc):
 
 def free_port(entry, wanted, taken):
     """The next port above that nobody holds, for every protocol that this port needs."""
-    protocols = {one["protocol"] for one in wanted
-                 if (one["service"], one["name"]) == (entry["service"], entry["name"])}
+    protocols = {
+        one["protocol"] for one in wanted if (one["service"], one["name"]) == (entry["service"], entry["name"])
+    }
     start = max(entry["port"] + 1, 1024)
     for port in list(range(start, 65536)) + list(range(1024, start)):
         if not any((protocol, port) in taken for protocol in protocols):
@@ -188,6 +201,10 @@ def _taken(entry, holder, free):
     if entry["name"] != "web":
         setting = "{%s: {%s: %d}}" % (entry["service"], entry["name"], free)
     return problem(
-        "port", "%s port %d of %s (%s) is held by %s" % (
-            entry["protocol"].upper(), entry["port"], entry["service"], entry["name"], holder),
-        "mediastack_ports", entry["port"], "stop it, or set mediastack_ports: %s" % setting)
+        "port",
+        "%s port %d of %s (%s) is held by %s"
+        % (entry["protocol"].upper(), entry["port"], entry["service"], entry["name"], holder),
+        "mediastack_ports",
+        entry["port"],
+        "stop it, or set mediastack_ports: %s" % setting,
+    )

@@ -8,7 +8,8 @@ import os.path
 
 
 def problem(check, what, where, value, remedy):
-    """`check`: the check's name; `what` is wrong, as a sentence; `where` (variable, path, port …); its `value`; the `remedy`."""
+    """`check`: the check's name; `what` is wrong, as a sentence; `where` (variable, path, port …); its `value`; the
+    `remedy`."""
     return {"check": check, "what": what, "where": where, "value": value, "remedy": remedy}
 
 
@@ -32,6 +33,9 @@ def origin(container):
     project = labels.get("com.docker.compose.project")
     if not project:
         return "started without Compose, image %s" % (container.get("Config") or {}).get("Image", "unknown")
-    file = labels.get("com.docker.compose.project.config_files") or labels.get(
-        "com.docker.compose.project.working_dir") or "unknown file"
+    file = (
+        labels.get("com.docker.compose.project.config_files")
+        or labels.get("com.docker.compose.project.working_dir")
+        or "unknown file"
+    )
     return "Compose project %s, file %s" % (project, file)

@@ -1,6 +1,7 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Preset config files of the apps: written whole before an app's first start, later only our own keys, the rest byte for byte."""
+"""Preset config files of the apps: written whole before an app's first start, later only our own keys, the rest byte
+for byte."""
 
 from __future__ import annotations
 
@@ -18,11 +19,13 @@ _IGNORED = ("lost+found", "@eaDir", ".DS_Store", "#recycle", "Thumbs.db", ".@__t
 
 
 def plan(presets, tokens, bundle=None, notes=None):
-    """What would change, a list of {service, path, action: create|edit, keys, needs_stop, before, after}; touches nothing.
+    """What would change, a list of {service, path, action: create|edit, keys, needs_stop, before, after}; touches
+    nothing.
 
-    `tokens`: `SecretStore.tokens(…)`. With the `bundle`, a missing file is created only where the app has never started: in a config
-    directory with somebody's data it is left out, and a sentence is added to `notes` (a list). `before` and `after` hold our keys
-    only, masked. FileError names a file that cannot be parsed. An edit needs its app stopped: `apply` reads the file again then.
+    `tokens`: `SecretStore.tokens(…)`. With the `bundle`, a missing file is created only where the app has never
+    started: in a config directory with somebody's data it is left out, and a sentence is added to `notes` (a list).
+    `before` and `after` hold our keys only, masked. FileError names a file that cannot be parsed. An edit needs its
+    app stopped: `apply` reads the file again then.
     """
     changes = []
     for preset in presets:
@@ -35,8 +38,10 @@ def plan(presets, tokens, bundle=None, notes=None):
         else:
             stranger = _somebodys_data(preset, bundle)
             if stranger and notes is not None:
-                notes.append("%s: %s is missing, but %s shows that the app has run before: it was not written. "
-                             "Start the app once, or set it up by hand" % (preset["service"], preset["path"], stranger))
+                notes.append(
+                    "%s: %s is missing, but %s shows that the app has run before: it was not written. "
+                    "Start the app once, or set it up by hand" % (preset["service"], preset["path"], stranger)
+                )
             change = None if stranger else _create(preset, tokens)
         if change:
             changes.append(change)
@@ -53,19 +58,26 @@ def apply(changes):
             else:
                 kept.extend(_write_keys(change))
         except OSError as error:
-            raise FileError("cannot write %s: %s" % (change["path"], atomic_files.reason(error)))
+            raise FileError("cannot write %s: %s" % (change["path"], atomic_files.reason(error))) from error
     return kept
 
 
 def diff(changes):
     """The changes as Ansible shows them; only our keys of an existing file, secrets masked."""
-    return [{"before_header": change["path"], "after_header": change["path"], "before": change["before"],
-             "after": change["after"]} for change in changes]
+    return [
+        {
+            "before_header": change["path"],
+            "after_header": change["path"],
+            "before": change["before"],
+            "after": change["after"],
+        }
+        for change in changes
+    ]
 
 
 def _create(preset, tokens):
     fmt = preset["format"]
-    content = tokens(preset["content"], _content_encoding(preset), None, preset["path"]).encode("utf-8")
+    content = tokens(preset["content"], _ENCODINGS[fmt], None, preset["path"]).encode("utf-8")
     try:
         for key in preset.get("keys") or []:
             value = _value(key, tokens, preset["path"])
@@ -74,16 +86,20 @@ def _create(preset, tokens):
             if not config_formats.same(config_formats.get_value(content, fmt, key["key"]), value):
                 content = config_formats.set_value(content, fmt, key["key"], value)
     except config_formats.ConfigFormatError as error:
-        raise FileError("the preset %s of %s is not sound: %s" % (preset["path"], preset["service"], error))
-    return {"service": preset["service"], "path": preset["path"], "action": "create", "needs_stop": False,
-            "keys": [key["key"] for key in preset.get("keys") or []], "data": content, "mode": preset.get("mode", "0600"),
-            "owner": preset.get("owner"), "group": preset.get("group"), "before": "",
-            "after": tokens.mask(content.decode("utf-8"), preset["content"])}
-
-
-def _content_encoding(preset):
-    # A `.conf` of Qt has typed values in quotes of its own: `"@ByteArray(…)"` stands as it is.
-    return _ENCODINGS[preset["format"]] if preset["format"] in _ENCODINGS else "raw"
+        raise FileError("the preset %s of %s is not sound: %s" % (preset["path"], preset["service"], error)) from error
+    return {
+        "service": preset["service"],
+        "path": preset["path"],
+        "action": "create",
+        "needs_stop": False,
+        "keys": [key["key"] for key in preset.get("keys") or []],
+        "data": content,
+        "mode": preset.get("mode", "0600"),
+        "owner": preset.get("owner"),
+        "group": preset.get("group"),
+        "before": "",
+        "after": tokens.mask(content.decode("utf-8"), preset["content"]),
+    }
 
 
 def _edit(preset, tokens, data):
@@ -102,9 +118,17 @@ def _edit(preset, tokens, data):
         after.append(_line(key["key"], value, secret))
     if not wanted:
         return None
-    change = {"service": preset["service"], "path": path, "action": "edit", "needs_stop": True, "format": fmt,
-              "keys": [key["key"] for key, _value in wanted], "wanted": wanted,
-              "before": tokens.mask("".join(before)), "after": tokens.mask("".join(after))}
+    change = {
+        "service": preset["service"],
+        "path": path,
+        "action": "edit",
+        "needs_stop": True,
+        "format": fmt,
+        "keys": [key["key"] for key, _value in wanted],
+        "wanted": wanted,
+        "before": tokens.mask("".join(before)),
+        "after": tokens.mask("".join(after)),
+    }
     _changed(change, data)
     return change
 
@@ -118,8 +142,9 @@ def _changed(change, data):
         try:
             data = config_formats.set_value(data, change["format"], key["key"], value)
         except config_formats.ConfigFormatError as error:
-            raise FileError("%s: %s cannot be set: %s. The file is untouched" % (
-                change["path"], "/".join(key["key"]), error))
+            raise FileError(
+                "%s: %s cannot be set: %s. The file is untouched" % (change["path"], "/".join(key["key"]), error)
+            ) from error
     return data
 
 
@@ -127,8 +152,10 @@ def _present(data, fmt, key, path):
     try:
         return config_formats.get_value(data, fmt, key)
     except config_formats.ConfigFormatError as error:
-        raise FileError("%s cannot be parsed as %s: %s. It is untouched: repair it, or move it away to start afresh" % (
-            path, fmt, error))
+        raise FileError(
+            "%s cannot be parsed as %s: %s. It is untouched: repair it, or move it away to start afresh"
+            % (path, fmt, error)
+        ) from error
 
 
 def _replaceable(present, key):

@@ -1,9 +1,11 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The rendered files and directories of a project: what would change, changing it, and taking away what is no longer wanted.
+"""The rendered files and directories of a project: what would change, changing it, and taking away what is no longer
+wanted.
 
-`<project>/.mediastack/manifest.json` remembers what was written: `files` {path: sha256}, `directories` {path: [mode, owner, group]}
-that we made, and `writing` {path: sha256} while a run writes, so that an interrupted one does not look like somebody's edit.
+`<project>/.mediastack/manifest.json` remembers what was written: `files` {path: sha256}, `directories` {path: [mode,
+owner, group]} that we made, and `writing` {path: sha256} while a run writes, so that an interrupted one does not look
+like somebody's edit.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ class FileSet:
         self.labels = {}
 
     def plan(self, tokens):
-        """What a run would change, in the order it would: a list of {path, action, before, after, secret, …}; touches nothing.
+        """What a run would change, in the order it would: a list of {path, action, before, after, secret, …}; touches
+        nothing.
 
-        `tokens`: `SecretStore.tokens(…)`. `action`: create (`kind` file or directory), change, mode, keep_aside (`to` = its new name)
-        or remove. `before` and `after` are masked text for a diff. FileError or SecretError when it cannot be done.
+        `tokens`: `SecretStore.tokens(…)`. `action`: create (`kind` file or directory), change, mode, keep_aside (`to`
+        = its new name) or remove. `before` and `after` are masked text for a diff. FileError or SecretError when it
+        cannot be done.
         """
         self._tokens = tokens
         self.labels = self.content_labels(self._bundle.get("services", {}), tokens)
@@ -55,7 +59,8 @@ class FileSet:
         return changes
 
     def content_labels(self, services, tokens):
-        """service → sha256 over its `config_hash`, its secrets (`tokens`: the texts of tokens that its definition uses) and its `inputs`."""
+        """service → sha256 over its `config_hash`, its secrets (`tokens`: the texts of tokens that its definition
+        uses) and its `inputs`."""
         labels = {}
         for name, service in services.items():
             digest = hashlib.sha256(str(service.get("config_hash", "")).encode("utf-8"))
@@ -132,14 +137,22 @@ class FileSet:
         if not atomic_files.may_own(owner, group):
             raise FileError("%s must belong to %s:%s, which only root can do: use become: true" % (path, owner, group))
         data = self._content(entry, self._tokens, self.labels)
-        change = {"path": path, "kind": "file", "secret": bool(entry.get("secret")), "mode": mode, "owner": owner,
-                  "group": group, "data": data, "template": entry["content"]}
+        change = {
+            "path": path,
+            "kind": "file",
+            "secret": bool(entry.get("secret")),
+            "mode": mode,
+            "owner": owner,
+            "group": group,
+            "data": data,
+            "template": entry["content"],
+        }
         try:
             info = os.lstat(path)
         except FileNotFoundError:
             return [dict(change, action="create", before="", after=self._shown(change, data))]
         except OSError as error:
-            raise FileError("cannot look at %s: %s" % (path, atomic_files.reason(error)))
+            raise FileError("cannot look at %s: %s" % (path, atomic_files.reason(error))) from error
         if stat.S_ISDIR(info.st_mode):
             raise FileError("%s is a directory, a file is to be written there: move it away" % path)
         present = atomic_files.read_bytes(path) if stat.S_ISREG(info.st_mode) else None
@@ -170,13 +183,17 @@ class FileSet:
                 continue
             data = None if os.path.islink(path) else atomic_files.read_bytes(path)
             if data is not None and hashlib.sha256(data).hexdigest() in self._written(path):
-                changes.append({"path": path, "kind": "file", "action": "remove", "secret": True, "before": GONE, "after": ""})
+                changes.append(
+                    {"path": path, "kind": "file", "action": "remove", "secret": True, "before": GONE, "after": ""}
+                )
             else:
                 changes.append(_kept(path, True, replaced=False))
         directories = {os.path.dirname(path) for path in list(self._files) + list(self._manifest["files"])}
         directories.add(os.path.dirname(self._manifest_path))
         for path in atomic_files.left_behind(directories):
-            changes.append({"path": path, "kind": "file", "action": "remove", "secret": True, "before": GONE, "after": ""})
+            changes.append(
+                {"path": path, "kind": "file", "action": "remove", "secret": True, "before": GONE, "after": ""}
+            )
         return changes
 
     def _users_own(self, path):
@@ -191,18 +208,22 @@ class FileSet:
 
         Save the secrets first. FileError names the file that failed; a second run goes on from there.
         """
-        wanted = {path: hashlib.sha256(self._content(entry, self._tokens, self.labels)).hexdigest()
-                  for path, entry in self._files.items()}
+        wanted = {
+            path: hashlib.sha256(self._content(entry, self._tokens, self.labels)).hexdigest()
+            for path, entry in self._files.items()
+        }
         directories = dict(self._manifest["directories"])
         for change in changes:
-            # As soon as there is a place for it: what is being written, so that an interruption does not look like an edit.
+            # As soon as there is a place for it: what is being written, so that an interruption does not look like an
+            # edit.
             if change["kind"] == "file" or os.path.isdir(self._project_path):
                 self._save(dict(self._manifest, writing=wanted, directories=directories))
             try:
                 self._carry_out(change)
             except OSError as error:
-                raise FileError("cannot %s %s: %s" % (
-                    change["action"], change["path"], atomic_files.reason(error))) from error
+                raise FileError(
+                    "cannot %s %s: %s" % (change["action"], change["path"], atomic_files.reason(error))
+                ) from error
             if change["kind"] == "directory":
                 directories[change["path"]] = [change["mode"], change["owner"], change["group"]]
             self._left = [other for other in self._left if other is not change]
@@ -242,8 +263,14 @@ class FileSet:
             words = {"keep_aside": "kept as %s" % os.path.basename(change.get("to", "")), "remove": "removed"}
             label = words.get(change["action"], "")
             header = "%s (%s)" % (change["path"], label) if label else change["path"]
-            shown.append({"before_header": change["path"], "after_header": header,
-                          "before": change["before"], "after": change["after"]})
+            shown.append(
+                {
+                    "before_header": change["path"],
+                    "after_header": header,
+                    "before": change["before"],
+                    "after": change["after"],
+                }
+            )
         return shown
 
 
@@ -272,14 +299,31 @@ def _words(mode, owner, group):
 def _made(path, mode, owner, group):
     if not atomic_files.may_own(owner, group):
         raise FileError("%s must belong to %s:%s, which only root can do: use become: true" % (path, owner, group))
-    return {"path": path, "kind": "directory", "action": "create", "secret": False, "mode": mode, "owner": owner,
-            "group": group, "before": "", "after": "directory, " + _words(mode, owner, group)}
+    return {
+        "path": path,
+        "kind": "directory",
+        "action": "create",
+        "secret": False,
+        "mode": mode,
+        "owner": owner,
+        "group": group,
+        "before": "",
+        "after": "directory, " + _words(mode, owner, group),
+    }
 
 
 def _kept(path, secret, replaced):
     """Somebody else's, or edited since we wrote it: never lost."""
-    return {"path": path, "kind": "file", "action": "keep_aside", "secret": secret, "replaced": replaced,
-            "to": atomic_files.dated(path, "kept"), "before": HIDDEN, "after": HIDDEN}
+    return {
+        "path": path,
+        "kind": "file",
+        "action": "keep_aside",
+        "secret": secret,
+        "replaced": replaced,
+        "to": atomic_files.dated(path, "kept"),
+        "before": HIDDEN,
+        "after": HIDDEN,
+    }
 
 
 def _keep_aside(path, target, replaced):

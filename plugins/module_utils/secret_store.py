@@ -54,7 +54,7 @@ class SecretStore:
         try:
             stored = atomic_files.read_json(self.path, {})
         except atomic_files.FileError as error:
-            raise SecretError("%s. Without it every app would get new keys, so nothing was done" % error)
+            raise SecretError("%s. Without it every app would get new keys, so nothing was done" % error) from error
         self._secrets = _strings(stored.get("secrets", {}), self.path)
         self._salts = _strings(stored.get("salts", {}), self.path)
         self._derived = _strings(stored.get("derived", {}), self.path)
@@ -102,9 +102,15 @@ class SecretStore:
             return False
         self._secrets.update(self.pending)
         atomic_files.state_directory(self._project_path)
-        atomic_files.write_json(self.path, {
-            "schema": SCHEMA, "secrets": self._secrets, "salts": self._salts, "derived": self._derived,
-        })
+        atomic_files.write_json(
+            self.path,
+            {
+                "schema": SCHEMA,
+                "secrets": self._secrets,
+                "salts": self._salts,
+                "derived": self._derived,
+            },
+        )
         self.pending, self._dirty = {}, False
         return True
 
@@ -149,9 +155,11 @@ class Tokens:
     def __call__(self, text, encoding="raw", hashes=None, where="a rendered file"):
         """`text` with every token replaced, each value written as `encoding` needs it.
 
-        `encoding`: raw, env, compose, json, yaml or xml (see `encode`); `hashes`: service → content label (None: those tokens stay).
-        SecretError names an unknown token and `where` it stands. A value that looks like a token stays as it is.
+        `encoding`: raw, env, compose, json, yaml or xml (see `encode`); `hashes`: service → content label (None:
+        those tokens stay). SecretError names an unknown token and `where` it stands. A value that looks like a token
+        stays as it is.
         """
+
         def replace(match):
             kind, name = match.group(1), match.group(2)
             if kind == "hash" and hashes is None:
@@ -160,7 +168,7 @@ class Tokens:
 
         for found in re.finditer(re.escape(MARK), text):
             if not TOKEN.match(text, found.start()):
-                broken = text[found.start():found.start() + 60].splitlines()[0]
+                broken = text[found.start() : found.start() + 60].splitlines()[0]
                 raise SecretError("%s: %r is not a token: write @@mediastack:KIND:NAME@@" % (where, broken))
         return TOKEN.sub(replace, text)
 
@@ -174,11 +182,14 @@ class Tokens:
                 raise SecretError("%s: %s: there is no service %s" % (where, token, name))
             return hashes[name]
         if kind not in SECRET_KINDS or not name:
-            raise SecretError("%s: unknown token %s: the kinds are %s, hash and bind" % (
-                where, token, ", ".join(SECRET_KINDS)))
+            raise SecretError(
+                "%s: unknown token %s: the kinds are %s, hash and bind" % (where, token, ", ".join(SECRET_KINDS))
+            )
         if name not in self._values:
-            raise SecretError("%s: %s: there is no secret %s: declare it under x-mediastack.secrets%s" % (
-                where, token, name, _closest(name, self._values)))
+            raise SecretError(
+                "%s: %s: there is no secret %s: declare it under x-mediastack.secrets%s"
+                % (where, token, name, _closest(name, self._values))
+            )
         value = self._values[name]
         if kind == "pbkdf2_qbittorrent":
             value = self._store.qbittorrent(name, value)
@@ -192,11 +203,11 @@ class Tokens:
         return value
 
     def _encoded(self, match, value, encoding, where):
-        before = match.string[match.string.rfind("\n", 0, match.start()) + 1:match.start()]
+        before = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
         try:
             text = encode(value, encoding, before)
         except ValueError as error:
-            raise SecretError("%s: %s: %s" % (where, match.group(0), error))
+            raise SecretError("%s: %s: %s" % (where, match.group(0), error)) from error
         if match.group(1) in SECRET_KINDS:
             self._produced.update((value, text))
         return text
@@ -204,15 +215,15 @@ class Tokens:
     def mask(self, text, template=""):
         """`text` with every known secret replaced by ********.
 
-        Where `template` (the text before its tokens were replaced) has a line with a secret token, every line of `text` that begins
-        the same is masked from there on: it hides values that are no longer known, and short ones.
+        Where `template` (the text before its tokens were replaced) has a line with a secret token, every line of
+        `text` that begins the same is masked from there on: it hides values that are no longer known, and short ones.
         """
         starts = set()
         for line in template.splitlines():
             for match in TOKEN.finditer(line):
                 if match.group(1) in SECRET_KINDS:
-                    if line[:match.start()].strip():
-                        starts.add(line[:match.start()])
+                    if line[: match.start()].strip():
+                        starts.add(line[: match.start()])
                     break
         lines = []
         for line in text.splitlines(True):
@@ -231,9 +242,9 @@ class Tokens:
 def encode(value, encoding, before=""):
     """`value` as it must stand in a file. ValueError when the format cannot hold it.
 
-    raw: as it is. env: inside double quotes of a Compose `.env` (the only quoting that survives every value). compose: inside double
-    quotes of a Compose file, `$` doubled. json: inside double quotes. yaml: inside the quotes that `before` (the line up to the token)
-    opened. xml: as text or attribute. line: as it is, but one line.
+    raw: as it is. env: inside double quotes of a Compose `.env` (the only quoting that survives every value).
+    compose: inside double quotes of a Compose file, `$` doubled. json: inside double quotes. yaml: inside the quotes
+    that `before` (the line up to the token) opened. xml: as text or attribute. line: as it is, but one line.
     """
     if encoding == "raw":
         return value
@@ -287,7 +298,9 @@ def _adopt(name, source):
     try:
         value = config_formats.get_value(data, source["format"], source["key"])
     except config_formats.ConfigFormatError as error:
-        raise SecretError("secret %s: its present value cannot be read from %s: %s" % (name, source["path"], error))
+        raise SecretError(
+            "secret %s: its present value cannot be read from %s: %s" % (name, source["path"], error)
+        ) from error
     if value is None or isinstance(value, (dict, list, bool)):
         return None
     value = str(value)
@@ -296,5 +309,6 @@ def _adopt(name, source):
 
 def _closest(name, known):
     import difflib  # only on the way to an error
+
     near = difflib.get_close_matches(name, list(known), 1)
     return " (did you mean %s?)" % near[0] if near else ""

@@ -188,7 +188,9 @@ class Run:
                             for name in plan.acting()})
 
     def forget_gentle(self, plan, before):
-        """Where Compose had the last word and found nothing to do, nothing was done."""
+        """Where Compose had the last word and found nothing to do, nothing was done. (Never so in our own stacks.)"""
+        if self.source.rendered:
+            return
         for name in plan.acting():
             decision = plan.decisions[name]
             if decision.gentle and {c.id for c in before.of(name)} == {c.id for c in self.project.of(name)}:

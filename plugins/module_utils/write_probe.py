@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether a user can work in a directory: tried as that user, in a child process, relative to the directory itself.
 
-Relative, since a container sees the mounted directory and not what is above it: a parent that only root may enter is no obstacle.
+Relative, since a container sees the mounted directory and not what is above it: a parent that only root may enter is
+no obstacle.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import pwd
 import select
 import signal
 import time
-import uuid
 
 DEADLINE = 10
 
@@ -22,11 +22,12 @@ DEADLINE = 10
 def probe(directory, uid, gid, check=False, other=None):
     """What fails for uid:gid in `directory`, as words; None when all works.
 
-    It makes, links, renames and removes an empty file; with `other` (a directory) it links from there to here and prefixes a failure of
-    that with `link:`. `check`: only asks the kernel, writes nothing (and cannot tell about links).
+    It makes, links, renames and removes an empty file; with `other` (a directory) it links from there to here and
+    prefixes a failure of that with `link:`. `check`: only asks the kernel, writes nothing (and cannot tell about
+    links).
     """
     # Hidden, and a name that no app uses.
-    name = ".mediastack-probe-%s" % uuid.uuid4().hex[:12]
+    name = ".mediastack-probe-%s" % os.urandom(6).hex()
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

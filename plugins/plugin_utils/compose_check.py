@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from . import interpolation, volumes
+from .closest import closest
 from .errors import did_you_mean
 from .fragments import depends_on
 
@@ -88,8 +89,9 @@ def missing_variables(services, definitions, overrides, env_names):
     for name, definition in definitions.items():
         required, _optional = interpolation.variables([definition, overrides.get(name, {})])
         for variable in sorted(required - set(env_names)):
+            near = closest(variable, env_names)
             problems.append(
-                f"{services[name].path}: {name} uses ${{{variable}}}, which is not set; add it to mediastack_env"
-                f"{did_you_mean(variable, env_names)}"
+                f"{services[name].path}: {name} uses ${{{variable}}}, which is not set; "
+                + (f"did you mean ${{{near}}}?" if near else "add it to mediastack_env")
             )
     return problems

@@ -6,19 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ansible import template as ansible_template
+
 try:  # Since ansible-core 2.19 every value knows where it was written.
     from ansible._internal._datatag._tags import Origin
 except ImportError:
     Origin = None
 
-try:
-    from ansible.template import trust_as_template as _  # noqa: F401  (2.19 and later template only what is marked as trusted)
-
-    _TRUST_IS_OPT_IN = True
-except ImportError:
-    from ansible.utils.unsafe_proxy import wrap_var
-
-    _TRUST_IS_OPT_IN = False
+# Since ansible-core 2.19 only what is marked as trusted is templated; before, all that is not marked as unsafe.
+_TRUST_IS_OPT_IN = hasattr(ansible_template, "trust_as_template")
 
 
 def plain(value):
@@ -41,7 +37,11 @@ def plain(value):
 
 def protect(value):
     """``value`` in a form that Ansible never templates, whatever braces it holds."""
-    return value if _TRUST_IS_OPT_IN else wrap_var(value)
+    if _TRUST_IS_OPT_IN:
+        return value
+    from ansible.utils.unsafe_proxy import wrap_var
+
+    return wrap_var(value)
 
 
 def origin(value):

@@ -240,8 +240,8 @@ def neutral(text, app):
     Raises:
         jinja2.TemplateSyntaxError: the text is not a template.
     """
-    pieces, inside = [], None
-    for _line, token, value in _lexer().lex(text):
+    pieces, inside, line = [], None, 1
+    for line, token, value in _lexer().lex(text):
         if token == "data" and inside is None:
             pieces.append(value)
         elif token in ("variable_begin", "block_begin", "comment_begin", "raw_begin"):
@@ -252,6 +252,8 @@ def neutral(text, app):
             inside = None
         elif inside is not None:
             inside.append(value)
+    if inside is not None:
+        raise jinja2.TemplateSyntaxError("an expression, a block or a comment is not closed", line)
     return "".join(pieces)
 
 

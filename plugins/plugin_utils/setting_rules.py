@@ -182,6 +182,11 @@ class Rules:
             errors.append(f"{shown(value)} is not a Compose project name: lower-case letters, digits, - and _ only.")
         return value
 
+    def _check_container_prefix(self, value, errors):
+        if value and not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,30}", value):
+            errors.append(f"{shown(value)} cannot begin a container's name: lower-case letters, digits and _ . - only.")
+        return value
+
     # -- who gets in -------------------------------------------------------------------------------------------------
 
     def _check_bind_addresses(self, value, errors):

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -78,6 +80,24 @@ def compose_plugin(version):
             shutil.copy(next(pathlib.Path(place).glob("*/src/compose/docker-compose")), plugin)
         plugin.chmod(0o755)
     return config
+
+
+class _EngineConnection(http.client.HTTPConnection):
+    """HTTP to the engine's socket."""
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/var/run/docker.sock")
+
+
+def double_network(name, project):
+    """Another network of that name, as two runs of Compose at once leave it; the docker program would not make it."""
+    connection = _EngineConnection("engine")
+    labels = {"com.docker.compose.project": project, "com.docker.compose.network": "default"}
+    connection.request("POST", "/v1.41/networks/create", json.dumps({"Name": name, "CheckDuplicate": False, "Labels": labels}),
+                       {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 201, response.read()
 
 
 def until(condition, seconds=20, what="the state waited for"):
@@ -206,7 +226,8 @@ class Lab:
     def all(self):
         """docker inspect of all containers with the project's name."""
         ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=com.docker.compose.project={self.name}").split()
-        return json.loads(docker("inspect", *ids)) if ids else []
+        # One may go in between.
+        return json.loads(docker("inspect", *ids, check=False) or "[]") if ids else []
 
     def one(self, service):
         """docker inspect of a service's only container."""

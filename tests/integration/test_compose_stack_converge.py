@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from compose_stack_lab import IMAGE, QUICK, build_image, docker, until
+from compose_stack_lab import IMAGE, QUICK, build_image, docker, double_network, until
 
 VERSIONS = ["2.20.3", "2.26.1", "2.34.0", None]
 
@@ -255,8 +255,7 @@ def test_network_that_was_removed_under_a_stopped_container(lab):
 def test_duplicate_networks_are_repaired(lab):
     lab.add("sonarr").add("radarr")
     lab.run()
-    docker("network", "create", "--label", f"com.docker.compose.project={lab.name}", "--label",
-           "com.docker.compose.network=default", f"{lab.name}_default")
+    double_network(f"{lab.name}_default", lab.name)
     lab.services["sonarr"]["environment"] = {"A": "b"}
     result = predicted_then_done(lab)
     assert f"remove a duplicate of the network {lab.name}_default" in result["actions"]

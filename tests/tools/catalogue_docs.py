@@ -10,6 +10,7 @@ The README's table of services, and the values of docs/first-hour.md. Each stand
 import pathlib
 import re
 import sys
+import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / ".ansible" / "collections"))
@@ -200,11 +201,26 @@ def vpn_difference(book, without):
     )
 
 
+def real_programs(book):
+    """The apps that are real programs in the lab, and where those come from."""
+    table = tomllib.loads((ROOT / "tests" / "lab" / "images" / "images.toml").read_text(encoding="utf-8"))["image"]
+    sources = {"debian": "Debian", "pypi": "PyPI"}
+    lines = [row("real program in the demo", "from"), row("---", "---")]
+    for entry, image in table.items():
+        runs = image.get("runs")
+        if isinstance(runs, dict):
+            title = book.services[entry]["title"] if entry in book.services else entry
+            (kind, package), *_rest = runs.items()
+            lines.append(row(title, f"{sources[kind]}, `{package}`"))
+    return "\n".join(lines)
+
+
 def parts():
     """Every generated part, by name."""
     book, without = Book(), Book(vpn_enabled=False)
     return {
         "services": services_table(book),
+        "real": real_programs(book),
         "logins": logins(book),
         "download-clients": download_clients(book),
         "managers": managers(book),

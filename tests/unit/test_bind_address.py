@@ -6,6 +6,7 @@ import json
 import stat
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import bind_address
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 

@@ -12,6 +12,9 @@ import xml.etree.ElementTree as ElementTree
 import configobj
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats
 from ansible_collections.homelab.mediastack.plugins.module_utils.config_formats import (
     ConfigFormatError,
@@ -19,8 +22,6 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.config_formats 
     same,
     set_value,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 LIVED_IN = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "lived_in"
 
@@ -35,12 +36,20 @@ PRESENT = [
     ("plex/Preferences.xml", "xml", ["Preferences", "@MachineIdentifier"], "8a1b2c3d-0000-4000-8000-1234567890ab"),
     ("plex/Preferences.xml", "xml", ["Preferences", "@FriendlyName"], "Küche & Bad"),
     ("jellyfin/system.xml", "xml", ["ServerConfiguration", "ServerName"], "nas"),
-    ("jellyfin/system.xml", "xml", ["ServerConfiguration", "PluginRepositories", "RepositoryInfo", "Name"],
-     "Jellyfin Stable"),
+    (
+        "jellyfin/system.xml",
+        "xml",
+        ["ServerConfiguration", "PluginRepositories", "RepositoryInfo", "Name"],
+        "Jellyfin Stable",
+    ),
     ("qbittorrent/qBittorrent.conf", "ini", ["Preferences", "WebUI\\Username"], "tom"),
     ("qbittorrent/qBittorrent.conf", "ini", ["Preferences", "WebUI\\Port"], "8090"),
-    ("qbittorrent/qBittorrent.conf", "ini", ["Preferences", "WebUI\\AuthSubnetWhitelist"],
-     ["192.168.178.0/24", "10.8.0.0/24"]),
+    (
+        "qbittorrent/qBittorrent.conf",
+        "ini",
+        ["Preferences", "WebUI\\AuthSubnetWhitelist"],
+        ["192.168.178.0/24", "10.8.0.0/24"],
+    ),
     ("qbittorrent/qBittorrent.conf", "ini", ["BitTorrent", "Session\\Tags"], ["linux", "isos, old", "bücher"]),
     ("qbittorrent/qBittorrent.conf", "ini", ["AutoRun", "program"], ""),
     ("sabnzbd/sabnzbd.ini", "ini", ["misc", "api_key"], "5ab1e5ab1e5ab1e5ab1e5ab1e5ab1e00"),
@@ -59,8 +68,15 @@ PRESENT = [
     ("bazarr/config.yaml", "yaml", ["auth", "apikey"], "9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
     ("bazarr/config.yaml", "yaml", ["general", "port"], 6767),
     ("bazarr/config.yaml", "yaml", ["general", "use_sonarr"], True),
-    ("bazarr/config.yaml", "yaml", ["general", "postprocessing_cmd"],
-     "chmod 664 \"{{subtitles}}\" && echo 'fertig, {{episode_name}} hat jetzt Untertitel' >> /config/log/nachher.log"),
+    (
+        "bazarr/config.yaml",
+        "yaml",
+        ["general", "postprocessing_cmd"],
+        (
+            "chmod 664 \"{{subtitles}}\" && echo 'fertig, {{episode_name}} hat jetzt Untertitel' "
+            ">> /config/log/nachher.log"
+        ),
+    ),
     ("bazarr/config.yaml", "yaml", ["opensubtitlescom", "password"], "gäste: #1"),
     ("transmission/settings.json", "json", ["rpc-port"], 9091),
     ("transmission/settings.json", "json", ["rpc-authentication-required"], True),
@@ -84,7 +100,7 @@ ABSENT = [
     ("transmission/settings.json", "json", ["rpc-whitelist"]),
     ("deluge/web.conf", "json", ["new", "deep", "key"]),
 ]
-STRINGS = "xml yaml json json2".split()
+STRINGS = ["xml", "yaml", "json", "json2"]
 PRINTABLE = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp")), max_size=40)
 ANY_TEXT = st.text(max_size=40)
 
@@ -114,9 +130,9 @@ def test_a_change_keeps_every_other_byte(name, fmt, key, value):
     assert get_value(changed, fmt, key) == "NEW-value_1"
     start, end = common(data, changed)
     # What differs is within the value: putting the new one in its place gives the new file.
-    assert b"NEW-value_1" in changed[start - 12:len(changed) - end + 12]
+    assert b"NEW-value_1" in changed[start - 12 : len(changed) - end + 12]
     assert len(data) - start - end <= len(str(value)) + 60
-    assert b"\n" not in data[start:len(data) - end].strip(b"\n") or "postprocessing" in key[-1]
+    assert b"\n" not in data[start : len(data) - end].strip(b"\n") or "postprocessing" in key[-1]
 
 
 @pytest.mark.parametrize(("name", "fmt", "key"), ABSENT, ids=ids(ABSENT))
@@ -202,48 +218,54 @@ def test_yaml_types_and_empty_maps():
     assert yaml.safe_load(set_value(changed, "yaml", ["general", "on"], True))["general"] == {"port": 6767, "on": True}
 
 
-@pytest.mark.parametrize(("fmt", "key", "data", "words"), [
-    ("xml", ["Config", "ApiKey"], b"", "not well-formed"),
-    ("xml", ["Config", "ApiKey"], b"<Config><ApiKey>x</Config>", "not well-formed"),
-    ("xml", ["Config", "ApiKey"], b"<Settings></Settings>", "root element is not <Config>"),
-    ("xml", ["Config", "A"], b"<Config><A><B/></A></Config>", "further elements"),
-    ("xml", ["Config", "A"], b'<!DOCTYPE c [<!ENTITY a "b">]><Config><A>&a;</A></Config>', "DOCTYPE"),
-    ("json", ["a"], b"", "empty"),
-    ("json", ["a"], b'{"a": 1,}', "not JSON"),
-    ("json", ["a"], b"[1]", "not a JSON object"),
-    ("json", ["a"], b"{}{}{}", "more than two"),
-    ("ini", ["misc", "a"], b"[misc]\njust words\n", "line 2"),
-    ("ini", ["misc", "a"], b"[misc\na = 1\n", "not a section"),
-    ("ini", ["misc", "a"], b"[misc]\na = \"never closed\nb = 1\n", "never closed"),
-    ("ini", ["misc", "a"], b"[[deep]]\na = 1\n", "not a section"),
-    ("ini", ["misc", "a"], b"[misc]\na = \"\"\"never\nb = 1\n", "never ends"),
-    ("ini", ["misc", "a"], b"[misc]\na\x00 = 1\n", "NUL"),
-    ("yaml", ["a", "b"], b"- 1\n- 2\n", "line 1"),
-    ("yaml", ["a", "b"], b"a:\n\tb: 1\n", "line"),
-    ("yaml", ["a", "b"], b"a: &x\n  b: 1\n", "not a plain value|goes on|not a map|line"),
-    ("yaml", ["a", "b"], b'a:\n  b: "never closed\n', "never closed"),
-    ("yaml", ["a", "b"], b"a:\n  b: 1\n c: 2\n", "indented"),
-    ("yaml", ["a", "b"], b"a:\n  b: 1\n---\na: 2\n", "second document"),
-    ("yaml", ["a"], b"a:\n- 1\n", "not a plain value"),
-    ("yaml", ["a"], b"a: |\n  text\n", "not a plain value"),
-])
+@pytest.mark.parametrize(
+    ("fmt", "key", "data", "words"),
+    [
+        ("xml", ["Config", "ApiKey"], b"", "not well-formed"),
+        ("xml", ["Config", "ApiKey"], b"<Config><ApiKey>x</Config>", "not well-formed"),
+        ("xml", ["Config", "ApiKey"], b"<Settings></Settings>", "root element is not <Config>"),
+        ("xml", ["Config", "A"], b"<Config><A><B/></A></Config>", "further elements"),
+        ("xml", ["Config", "A"], b'<!DOCTYPE c [<!ENTITY a "b">]><Config><A>&a;</A></Config>', "DOCTYPE"),
+        ("json", ["a"], b"", "empty"),
+        ("json", ["a"], b'{"a": 1,}', "not JSON"),
+        ("json", ["a"], b"[1]", "not a JSON object"),
+        ("json", ["a"], b"{}{}{}", "more than two"),
+        ("ini", ["misc", "a"], b"[misc]\njust words\n", "line 2"),
+        ("ini", ["misc", "a"], b"[misc\na = 1\n", "not a section"),
+        ("ini", ["misc", "a"], b'[misc]\na = "never closed\nb = 1\n', "never closed"),
+        ("ini", ["misc", "a"], b"[[deep]]\na = 1\n", "not a section"),
+        ("ini", ["misc", "a"], b'[misc]\na = """never\nb = 1\n', "never ends"),
+        ("ini", ["misc", "a"], b"[misc]\na\x00 = 1\n", "NUL"),
+        ("yaml", ["a", "b"], b"- 1\n- 2\n", "line 1"),
+        ("yaml", ["a", "b"], b"a:\n\tb: 1\n", "line"),
+        ("yaml", ["a", "b"], b"a: &x\n  b: 1\n", "not a plain value|goes on|not a map|line"),
+        ("yaml", ["a", "b"], b'a:\n  b: "never closed\n', "never closed"),
+        ("yaml", ["a", "b"], b"a:\n  b: 1\n c: 2\n", "indented"),
+        ("yaml", ["a", "b"], b"a:\n  b: 1\n---\na: 2\n", "second document"),
+        ("yaml", ["a"], b"a:\n- 1\n", "not a plain value"),
+        ("yaml", ["a"], b"a: |\n  text\n", "not a plain value"),
+    ],
+)
 def test_what_cannot_be_parsed_is_an_error_with_a_reason(fmt, key, data, words):
     with pytest.raises(ConfigFormatError, match=words):
         set_value(data, fmt, key, "x")
 
 
-@pytest.mark.parametrize(("name", "fmt", "key", "value"), [
-    ("sonarr/config.xml", "xml", ["Config", "ApiKey"], "a\x01b"),
-    ("sabnzbd/sabnzbd.ini", "ini", ["misc", "api_key"], "two\nlines"),
-    ("nzbget/nzbget.conf", "ini", ["ControlPassword"], " blank"),
-    ("nzbget/nzbget.conf", "ini", ["ControlPassword"], ["a"]),
-    ("bazarr/config.yaml", "yaml", ["auth", "apikey"], ["a"]),
-    ("bazarr/config.yaml", "yaml", ["auth"], "x"),
-    ("seerr/settings.json", "json", ["main", "apiKey", "x"], "y"),
-    ("seerr/settings.json", "json", ["main", "apiKey"], float("nan")),
-    ("seerr/settings.json", "toml", ["main"], "x"),
-    ("seerr/settings.json", "json", [], "x"),
-])
+@pytest.mark.parametrize(
+    ("name", "fmt", "key", "value"),
+    [
+        ("sonarr/config.xml", "xml", ["Config", "ApiKey"], "a\x01b"),
+        ("sabnzbd/sabnzbd.ini", "ini", ["misc", "api_key"], "two\nlines"),
+        ("nzbget/nzbget.conf", "ini", ["ControlPassword"], " blank"),
+        ("nzbget/nzbget.conf", "ini", ["ControlPassword"], ["a"]),
+        ("bazarr/config.yaml", "yaml", ["auth", "apikey"], ["a"]),
+        ("bazarr/config.yaml", "yaml", ["auth"], "x"),
+        ("seerr/settings.json", "json", ["main", "apiKey", "x"], "y"),
+        ("seerr/settings.json", "json", ["main", "apiKey"], float("nan")),
+        ("seerr/settings.json", "toml", ["main"], "x"),
+        ("seerr/settings.json", "json", [], "x"),
+    ],
+)
 def test_a_value_that_the_format_cannot_hold_is_refused(name, fmt, key, value):
     with pytest.raises(ConfigFormatError):
         set_value(read(name), fmt, key, value)
@@ -260,7 +282,7 @@ def test_numbers_booleans_and_their_texts_mean_the_same():
     assert not same(["a", "b"], ["b", "a"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_in_json(value):
     changed = set_value(read("transmission/settings.json"), "json", ["rpc-password"], value)
@@ -268,10 +290,13 @@ def test_any_text_in_json(value):
     assert json.loads(changed)["rpc-username"] == "tom"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_in_xml_as_another_parser_reads_it(value):
-    for name, key in (("sonarr/config.xml", ["Config", "SslCertPassword"]), ("plex/Preferences.xml", ["Preferences", "@x"])):
+    for name, key in (
+        ("sonarr/config.xml", ["Config", "SslCertPassword"]),
+        ("plex/Preferences.xml", ["Preferences", "@x"]),
+    ):
         try:
             changed = set_value(read(name), "xml", key, value)
         except ConfigFormatError:
@@ -281,7 +306,7 @@ def test_any_text_in_xml_as_another_parser_reads_it(value):
         assert (root.get("x") if key[-1] == "@x" else root.findtext("SslCertPassword") or "") == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_in_yaml_as_another_parser_reads_it(value):
     before = yaml.safe_load(read("bazarr/config.yaml"))
@@ -290,7 +315,7 @@ def test_any_text_in_yaml_as_another_parser_reads_it(value):
     assert yaml.safe_load(changed) == before
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(PRINTABLE)
 def test_any_line_in_configobj_as_the_library_reads_it(value):
     data = read("sabnzbd/sabnzbd.ini")
@@ -306,14 +331,16 @@ def test_any_line_in_configobj_as_the_library_reads_it(value):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(string.ascii_letters + " ,#.", max_size=8).filter(lambda text: text == text.strip()), max_size=4))
+@given(
+    st.lists(st.text(string.ascii_letters + " ,#.", max_size=8).filter(lambda text: text == text.strip()), max_size=4)
+)
 def test_any_list_in_configobj_as_the_library_reads_it(value):
     changed = set_value(read("sabnzbd/sabnzbd.ini"), "ini", ["misc", "host_whitelist"], value)
     after = configobj.ConfigObj(io.BytesIO(changed), encoding="utf-8", interpolation=False)
     assert after["misc"]["host_whitelist"] == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40))
 def test_any_text_in_qt_reads_back(value):
     data = read("qbittorrent/qBittorrent.conf")
@@ -321,14 +348,22 @@ def test_any_text_in_qt_reads_back(value):
     assert get_value(changed, "ini", ["Preferences", "WebUI\\Username"]) == value
     lines, old = changed.splitlines(), data.splitlines()
     assert [line for line in lines if not line.startswith(b"WebUI\\Username=")] == [
-        line for line in old if not line.startswith(b"WebUI\\Username=")]
+        line for line in old if not line.startswith(b"WebUI\\Username=")
+    ]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.recursive(st.text(string.ascii_letters + " :#'\"-,é", max_size=90) | st.integers() | st.booleans() | st.none(),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                        st.from_regex(r"[a-z][a-z_]{1,8}", fullmatch=True), inner, max_size=4), max_leaves=12),
-       st.booleans())
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.text(string.ascii_letters + " :#'\"-,é", max_size=90) | st.integers() | st.booleans() | st.none(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.from_regex(r"[a-z][a-z_]{1,8}", fullmatch=True), inner, max_size=4)
+        ),
+        max_leaves=12,
+    ),
+    st.booleans(),
+)
 def test_any_map_that_pyyaml_writes_is_read_and_kept(tree, wide):
     # A copy: PyYAML writes the same object twice as an alias.
     document = {"first": {"key": "old", "tree": tree}, "last": {"other": copy.deepcopy(tree), "key": "x"}}
@@ -338,10 +373,16 @@ def test_any_map_that_pyyaml_writes_is_read_and_kept(tree, wide):
     assert yaml.safe_load(changed) == document
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.recursive(st.text(max_size=10) | st.integers() | st.booleans() | st.none(),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-                    max_leaves=12), st.sampled_from([None, 1, 4]), st.booleans())
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.text(max_size=10) | st.integers() | st.booleans() | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        max_leaves=12,
+    ),
+    st.sampled_from([None, 1, 4]),
+    st.booleans(),
+)
 def test_any_json_is_kept(tree, indent, ascii_only):
     document = {"a": tree, "key": "old", "z": tree}
     data = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode()

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import app_login, atomic_files, first_login
 
 VALUES = {"sonarr_api_key": "k" * 32, "sonarr_password": "a-long-password", "jellyfin_password": "another-password"}
@@ -114,23 +115,40 @@ def serve():
 
 
 def services_of(tmp_path, **ports):
-    return {name: {
-        "config_dir": str(tmp_path / "config" / name),
-        "login": {"kind": "jellyfin" if name == "jellyfin" else "servarr", "username": "admin", "password": name + "_password"},
-        "ports": [{"name": "web", "service": name, "protocol": "tcp", "port": port, "target": 80, "addresses": []}],
-    } for name, port in ports.items()}
+    return {
+        name: {
+            "config_dir": str(tmp_path / "config" / name),
+            "login": {
+                "kind": "jellyfin" if name == "jellyfin" else "servarr",
+                "username": "admin",
+                "password": name + "_password",
+            },
+            "ports": [{"name": "web", "service": name, "protocol": "tcp", "port": port, "target": 80, "addresses": []}],
+        }
+        for name, port in ports.items()
+    }
 
 
 def containers_of(**ports):
-    return [{"Config": {"Labels": {"com.docker.compose.service": name}},
-             "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(port)}]}}}
-            for name, port in ports.items()]
+    return [
+        {
+            "Config": {"Labels": {"com.docker.compose.service": name}},
+            "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(port)}]}},
+        }
+        for name, port in ports.items()
+    ]
 
 
 def log_in(tmp_path, seconds=5, **ports):
     services = services_of(tmp_path, **ports)
-    return first_login.apply(sorted(services), services, VALUES, containers_of(**ports),
-                             time.monotonic() + seconds, str(tmp_path / "project"))
+    return first_login.apply(
+        sorted(services),
+        services,
+        VALUES,
+        containers_of(**ports),
+        time.monotonic() + seconds,
+        str(tmp_path / "project"),
+    )
 
 
 def test_sonarr_gets_its_login_after_its_start(tmp_path, serve):
@@ -175,13 +193,18 @@ def test_several_at_once_and_remembered(tmp_path, serve):
     assert first_login.plan(services, str(tmp_path / "project"), made) == []
 
 
-@pytest.mark.parametrize(("rules", "words"), [
-    (Sonarr(starting=10 ** 6), "GET /api: status 503 until the time was up"),
-    (lambda *_: (401, ""), "GET /api was answered with 401"),
-    (lambda *_: (200, "<html>"), "not Sonarr or one of its kin"),
-    (Sonarr(refuse=[{"errorMessage": "Branch is required", "attemptedValue": "a-long-password"}]),
-     "answered with 400: Branch is required"),
-])
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (Sonarr(starting=10**6), "GET /api: status 503 until the time was up"),
+        (lambda *_: (401, ""), "GET /api was answered with 401"),
+        (lambda *_: (200, "<html>"), "not Sonarr or one of its kin"),
+        (
+            Sonarr(refuse=[{"errorMessage": "Branch is required", "attemptedValue": "a-long-password"}]),
+            "answered with 400: Branch is required",
+        ),
+    ],
+)
 def test_a_failure_is_readable_and_shows_no_secret(tmp_path, serve, rules, words):
     result = log_in(tmp_path, 0.8, sonarr=serve(rules).port)["sonarr"]
     assert words in result["error"]
@@ -226,7 +249,9 @@ def test_only_where_we_made_the_config_directory(tmp_path):
     assert first_login.plan(services, project) == []
     assert first_login.plan(services, project, [services["sonarr"]["config_dir"]]) == ["sonarr"]
     atomic_files.state_directory(project)
-    atomic_files.write_json(project + "/.mediastack/manifest.json", {"directories": {services["radarr"]["config_dir"]: []}})
+    atomic_files.write_json(
+        project + "/.mediastack/manifest.json", {"directories": {services["radarr"]["config_dir"]: []}}
+    )
     assert first_login.plan(services, project) == ["radarr"]
 
 
@@ -234,10 +259,13 @@ def test_a_key_from_the_apps_own_file(tmp_path, serve):
     app = Sonarr()
     config = tmp_path / "config" / "other"
     config.mkdir(parents=True)
-    (config / "config.xml").write_text("<Config><ApiKey>%s</ApiKey><UrlBase></UrlBase></Config>" % VALUES["sonarr_api_key"])
+    (config / "config.xml").write_text(
+        "<Config><ApiKey>%s</ApiKey><UrlBase></UrlBase></Config>" % VALUES["sonarr_api_key"]
+    )
     port = serve(app).port
     services = services_of(tmp_path, other=port)
     services["other"]["login"]["password"] = "sonarr_password"
-    result = first_login.apply(["other"], services, VALUES, containers_of(other=port), time.monotonic() + 5,
-                               str(tmp_path / "project"))
+    result = first_login.apply(
+        ["other"], services, VALUES, containers_of(other=port), time.monotonic() + 5, str(tmp_path / "project")
+    )
     assert result["other"]["action"] == "set"

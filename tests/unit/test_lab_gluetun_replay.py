@@ -1,6 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The lab's gluetun answers as gluetun's own control server did when it was recorded (tests/fixtures/gluetun/SOURCE.md)."""
+"""The lab's gluetun answers as the real control server did when it was recorded (fixtures/gluetun/SOURCE.md)."""
 
 import http.client
 import json
@@ -110,7 +110,12 @@ def test_every_recorded_exchange_is_answered_byte_for_byte(recording):
             connection = http.client.HTTPConnection(*server.server_address, timeout=5)
             connection.request(wanted["method"], wanted["target"], wanted["body"].encode() or None, wanted["headers"])
             answer = connection.getresponse()
-            got = (answer.status, answer.reason, answer.read().decode(), {name: answer.getheader(name) for name in COMPARED})
+            got = (
+                answer.status,
+                answer.reason,
+                answer.read().decode(),
+                {name: answer.getheader(name) for name in COMPARED},
+            )
             connection.close()
             headers = {name.lower(): value for name, value in wanted["resp_headers"].items()}
             expected = (

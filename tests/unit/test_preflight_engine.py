@@ -5,33 +5,39 @@
 import ipaddress
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import nas_family, preflight_engine
 
-BUNDLE = {"project": {"name": "homelab-mediastack", "path": "/srv/mediastack/compose"},
-          "services": {"sonarr": {"container_name": "sonarr", "image": "sonarr:4"}}}
+BUNDLE = {
+    "project": {"name": "homelab-mediastack", "path": "/srv/mediastack/compose"},
+    "services": {"sonarr": {"container_name": "sonarr", "image": "sonarr:4"}},
+}
 
 
 def facts(engine="26.1.5", api="1.45", compose="2.40.3", **more):
     return dict({"server": {"version": engine, "api": api}, "compose": compose}, **more)
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    (facts(), None),
-    (facts("20.10.24+dfsg1", "1.41", "2.40.3"), None),
-    (facts("24.0.2", "1.43", "2.20.1-6047-g6817716"), None),
-    (facts("24.0.2", "1.43", "v2.20.1"), None),
-    (facts("19.03.15", "1.40"), "Docker Engine 19.03.15 is too old: 20.10 or later"),
-    (facts("20.10.0", "1.40"), "API 1.40 is too old: 1.41"),
-    (facts(compose="2.19.9"), "Docker Compose 2.19.9 is too old: 2.20"),
-    (facts(compose=None), "'docker compose' is missing"),
-    (facts(compose=None, compose_v1="1.29.2"), "only docker-compose 1.29.2 is here, which is version 1"),
-    (facts("24.0.2", "1.43", "5.1.0"), "5.1.0 cannot connect containers to several networks"),
-    (facts("24.0.2", "1.43", "5.1.1"), "5.1.1 cannot connect"),
-    (facts("24.0.2", "1.43", "5.1.2"), None),
-    (facts("29.0.0", "1.52", "5.1.1"), None),
-    ({"error": "Cannot connect to the Docker daemon"}, "the Docker Engine does not answer: Cannot connect"),
-    ({}, None),
-])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (facts(), None),
+        (facts("20.10.24+dfsg1", "1.41", "2.40.3"), None),
+        (facts("24.0.2", "1.43", "2.20.1-6047-g6817716"), None),
+        (facts("24.0.2", "1.43", "v2.20.1"), None),
+        (facts("19.03.15", "1.40"), "Docker Engine 19.03.15 is too old: 20.10 or later"),
+        (facts("20.10.0", "1.40"), "API 1.40 is too old: 1.41"),
+        (facts(compose="2.19.9"), "Docker Compose 2.19.9 is too old: 2.20"),
+        (facts(compose=None), "'docker compose' is missing"),
+        (facts(compose=None, compose_v1="1.29.2"), "only docker-compose 1.29.2 is here, which is version 1"),
+        (facts("24.0.2", "1.43", "5.1.0"), "5.1.0 cannot connect containers to several networks"),
+        (facts("24.0.2", "1.43", "5.1.1"), "5.1.1 cannot connect"),
+        (facts("24.0.2", "1.43", "5.1.2"), None),
+        (facts("29.0.0", "1.52", "5.1.1"), None),
+        ({"error": "Cannot connect to the Docker daemon"}, "the Docker Engine does not answer: Cannot connect"),
+        ({}, None),
+    ],
+)
 def test_version_floors(given, words):
     problems = preflight_engine.versions(given, [])
     assert [words in problem["what"] for problem in problems] == ([True] if words else [])
@@ -43,14 +49,17 @@ def test_compose_5_2_0_is_only_a_warning():
     assert "5.3.0" in warnings[0]
 
 
-@pytest.mark.parametrize(("file", "content", "family", "remedy"), [
-    ("etc/synoinfo.conf", "", "synology", "update DSM to 7.2"),
-    ("etc/config/qpkg.conf", "", "qnap", "Container Station"),
-    ("etc/unraid-version", "", "unraid", "Compose Manager"),
-    ("etc/version", "TrueNAS-SCALE-22.12", "truenas", "24.10"),
-    ("etc/version", "1.0", "generic", "docker-compose-plugin"),
-    ("etc/openmediavault/config.xml", "", "generic", "docker-compose-plugin"),
-])
+@pytest.mark.parametrize(
+    ("file", "content", "family", "remedy"),
+    [
+        ("etc/synoinfo.conf", "", "synology", "update DSM to 7.2"),
+        ("etc/config/qpkg.conf", "", "qnap", "Container Station"),
+        ("etc/unraid-version", "", "unraid", "Compose Manager"),
+        ("etc/version", "TrueNAS-SCALE-22.12", "truenas", "24.10"),
+        ("etc/version", "1.0", "generic", "docker-compose-plugin"),
+        ("etc/openmediavault/config.xml", "", "generic", "docker-compose-plugin"),
+    ],
+)
 def test_what_to_do_depends_on_the_family(tmp_path, file, content, family, remedy):
     path = tmp_path / file
     path.parent.mkdir(parents=True)
@@ -81,11 +90,14 @@ def test_a_foreign_project_of_our_name_is_named_with_its_file():
     assert "mediastack_project_name" in problem["remedy"]
 
 
-@pytest.mark.parametrize(("other", "words"), [
-    (container("sonarr"), "started without Compose, image img"),
-    (container("sonarr", "arr", "/home/tom/arr"), "Compose project arr, file /home/tom/arr/docker-compose.yml"),
-    (container("0123456789ab_sonarr", "arr", "/home/tom/arr"), "Compose project arr"),
-])
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (container("sonarr"), "started without Compose, image img"),
+        (container("sonarr", "arr", "/home/tom/arr"), "Compose project arr, file /home/tom/arr/docker-compose.yml"),
+        (container("0123456789ab_sonarr", "arr", "/home/tom/arr"), "Compose project arr"),
+    ],
+)
 def test_a_container_that_has_our_name(other, words):
     (problem,) = preflight_engine.foreign_containers(BUNDLE, [other])
     assert words in problem["what"]
@@ -118,7 +130,10 @@ def test_the_vpn_needs_the_tun_device(tmp_path):
 
 def network(subnet, name="n", project=None, **more):
     labels = {"com.docker.compose.project": project} if project else {}
-    return dict({"Name": name, "Id": "f" * 64, "Labels": labels, "Options": {}, "IPAM": {"Config": [{"Subnet": subnet}]}}, **more)
+    return dict(
+        {"Name": name, "Id": "f" * 64, "Labels": labels, "Options": {}, "IPAM": {"Config": [{"Subnet": subnet}]}},
+        **more,
+    )
 
 
 def routes(tmp_path, *rows):
@@ -132,7 +147,9 @@ def routes(tmp_path, *rows):
     return str(path)
 
 
-ALL_POOLS = ["172.%d.0.0/16" % second for second in range(17, 32)] + ["192.168.%d.0/20" % third for third in range(0, 256, 16)]
+ALL_POOLS = ["172.%d.0.0/16" % second for second in range(17, 32)] + [
+    "192.168.%d.0/20" % third for third in range(0, 256, 16)
+]
 
 
 def test_address_pools(tmp_path):

@@ -6,6 +6,7 @@ import os
 import types
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import mounts, preflight_paths, write_probe
 
 ROOT = os.geteuid() == 0
@@ -26,8 +27,13 @@ class Host:
         self.bundle = {
             "project": {"name": "p", "path": base + "/compose"},
             "identity": {"puid": os.geteuid(), "pgid": os.getegid()},
-            "paths": {"base": base, "config": base + "/config", "media": base + "/media", "downloads": base + "/downloads",
-                      "split_mounts": False},
+            "paths": {
+                "base": base,
+                "config": base + "/config",
+                "media": base + "/media",
+                "downloads": base + "/downloads",
+                "split_mounts": False,
+            },
             "timezone": "Europe/Berlin",
         }
         zones = path / "root" / "usr" / "share" / "zoneinfo" / "Europe"
@@ -43,7 +49,9 @@ class Host:
     def check(self, check_mode=False, facts=None):
         table = self.path / "mountinfo"
         table.write_text("\n".join(self.table) + "\n")
-        return preflight_paths.check(self.bundle, facts or {}, check_mode, self.warnings, str(self.path / "root"), str(table))
+        return preflight_paths.check(
+            self.bundle, facts or {}, check_mode, self.warnings, str(self.path / "root"), str(table)
+        )
 
     def make(self, *names, mode=0o2775):
         for name in names:
@@ -70,15 +78,34 @@ def test_a_good_host_and_nothing_is_left(host):
 
 
 def test_octal_escapes_and_parts_of_names():
-    table = mounts.parse("\n".join([line(1, "/"), line(2, "/mnt/My\\040Disk", "nfs4"), line(3, "/mnt/disk1", "btrfs"),
-                                    line(4, "/mnt/disk1", "xfs"), line(5, "/mnt/disk1/deep", "zfs"),
-                                    "6 1 8:1 / /opt rw shared:1 master:2 - ext4 /dev/x rw", "garbage"]))
-    for path, number in (("/mnt/My Disk/config", "2"), ("/mnt/My", "1"), ("/mnt/disk10/x", "1"), ("/mnt/disk1", "4"),
-                         ("/mnt/disk1/deep/er", "5"), ("/mnt/disk1/deeper", "4"), ("/opt/x", "6")):
+    table = mounts.parse(
+        "\n".join(
+            [
+                line(1, "/"),
+                line(2, "/mnt/My\\040Disk", "nfs4"),
+                line(3, "/mnt/disk1", "btrfs"),
+                line(4, "/mnt/disk1", "xfs"),
+                line(5, "/mnt/disk1/deep", "zfs"),
+                "6 1 8:1 / /opt rw shared:1 master:2 - ext4 /dev/x rw",
+                "garbage",
+            ]
+        )
+    )
+    for path, number in (
+        ("/mnt/My Disk/config", "2"),
+        ("/mnt/My", "1"),
+        ("/mnt/disk10/x", "1"),
+        ("/mnt/disk1", "4"),
+        ("/mnt/disk1/deep/er", "5"),
+        ("/mnt/disk1/deeper", "4"),
+        ("/opt/x", "6"),
+    ):
         assert mounts.of(path, table).number == number
 
 
-@pytest.mark.parametrize("fstype", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.mergerfs", "fuse.sshfs", "fuseblk", "glusterfs"])
+@pytest.mark.parametrize(
+    "fstype", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.mergerfs", "fuse.sshfs", "fuseblk", "glusterfs"]
+)
 def test_databases_not_on_shares(host, fstype):
     host.make("config")
     host.table.append(line(2, host.bundle["paths"]["config"], fstype, "nas:/export"))
@@ -104,10 +131,16 @@ def test_unraid_shares_are_a_warning(host):
     assert "/mnt/cache" in host.warnings[0]
 
 
-@pytest.mark.parametrize(("fstype", "options", "refused"), [
-    ("tmpfs", "rw", True), ("ramfs", "rw", True), ("overlay", "rw,upperdir=/run/live/upper", True),
-    ("overlay", "rw,lowerdir=/a,upperdir=/var/lib/docker/x/diff", False), ("btrfs", "rw", False),
-])
+@pytest.mark.parametrize(
+    ("fstype", "options", "refused"),
+    [
+        ("tmpfs", "rw", True),
+        ("ramfs", "rw", True),
+        ("overlay", "rw,upperdir=/run/live/upper", True),
+        ("overlay", "rw,lowerdir=/a,upperdir=/var/lib/docker/x/diff", False),
+        ("btrfs", "rw", False),
+    ],
+)
 def test_not_on_memory(host, fstype, options, refused):
     host.table = [line(1, "/", fstype, "x", options), line(2, "/run", "tmpfs", "tmpfs")]
     problems = host.check()
@@ -116,10 +149,14 @@ def test_not_on_memory(host, fstype, options, refused):
         assert "empty after a restart" in problems[0]["what"]
 
 
-@pytest.mark.parametrize(("file", "example"), [
-    ("synoinfo.conf", "/volume1/mediastack"), ("unraid-version", "/mnt/user/mediastack"),
-    ("config/qpkg.conf", "/share/Container/mediastack"),
-])
+@pytest.mark.parametrize(
+    ("file", "example"),
+    [
+        ("synoinfo.conf", "/volume1/mediastack"),
+        ("unraid-version", "/mnt/user/mediastack"),
+        ("config/qpkg.conf", "/share/Container/mediastack"),
+    ],
+)
 def test_a_nas_has_no_default_base_path(host, file, example):
     host.etc(file)
     (problem,) = host.check()
@@ -136,8 +173,11 @@ def test_a_nas_has_no_default_base_path(host, file, example):
 def test_a_mount_of_fstab_that_is_not_there(host):
     point = str(host.path / "my disk")
     os.makedirs(point)
-    host.etc("fstab", "# comment\nUUID=1 / ext4 defaults 0 1\nnas:/media %s nfs defaults 0 0\nswap none swap sw 0 0\n"
-             % point.replace(" ", "\\040"))
+    host.etc(
+        "fstab",
+        "# comment\nUUID=1 / ext4 defaults 0 1\nnas:/media %s nfs defaults 0 0\nswap none swap sw 0 0\n"
+        % point.replace(" ", "\\040"),
+    )
     host.bundle["paths"]["split_mounts"] = True
     assert host.check() == []
     host.bundle["paths"]["media"] = point + "/media"
@@ -153,7 +193,7 @@ def test_a_mount_of_fstab_that_is_not_there(host):
     assert host.check() == []
 
 
-def statvfs(free, inodes=10 ** 6, files=10 ** 7):
+def statvfs(free, inodes=10**6, files=10**7):
     return types.SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_favail=inodes, f_files=files)
 
 
@@ -198,13 +238,14 @@ def test_links_are_really_tried(host, monkeypatch):
 
 @needs_root
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_an_owner_that_keeps_the_apps_out_is_named(host, check_mode):
-    host.make("config", "media", "downloads", mode=0o755)
+@pytest.mark.parametrize("mode", [0o755, 0o775])
+def test_an_owner_that_keeps_the_apps_out_is_named(host, check_mode, mode):
+    host.make("config", "media", "downloads", mode=mode)
     host.bundle["identity"] = {"puid": 12345, "pgid": 12345}
     problems = host.check(check_mode)
     assert checks(problems) == ["write"] * 3
     assert "PUID:PGID 12345:12345 cannot write to" in problems[0]["what"]
-    assert "root:root (0:0), mode 0755" in problems[0]["what"]
+    assert "root:root (0:0), mode %04o" % mode in problems[0]["what"]
     assert problems[0]["remedy"] == "chown 12345:12345 %s" % host.bundle["paths"]["config"]
     os.chown(host.bundle["paths"]["config"], 1000, 1000)
     assert "set mediastack_puid: 1000 and mediastack_pgid: 1000" in host.check(check_mode)[0]["remedy"]
@@ -212,6 +253,19 @@ def test_an_owner_that_keeps_the_apps_out_is_named(host, check_mode):
         os.chown(host.bundle["paths"][name], 0, 12345)
         os.chmod(host.bundle["paths"][name], 0o2775)
     assert host.check(check_mode) == []
+
+
+@needs_root
+def test_groups_of_root_do_not_help_the_apps(tmp_path):
+    before = os.getgroups()
+    os.chown(tmp_path, 0, 4321)
+    os.chmod(tmp_path, 0o775)
+    os.setgroups([4321])
+    try:
+        assert write_probe.probe(str(tmp_path), 12345, 12345) == "Permission denied"
+        assert write_probe.probe(str(tmp_path), 12345, 4321) is None
+    finally:
+        os.setgroups(before)
 
 
 @needs_root

@@ -3,9 +3,11 @@
 """Ports: who holds them, which one is free, and the line to set."""
 
 import os
+import pathlib
 import socket
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_ports
 
 
@@ -14,14 +16,29 @@ def bundle_of(*ports):
 
 
 def port(number, service="sonarr", name="web", protocol="tcp", addresses=("127.0.0.1",)):
-    return {"name": name, "service": service, "protocol": protocol, "port": number, "target": 1, "addresses": list(addresses)}
+    return {
+        "name": name,
+        "service": service,
+        "protocol": protocol,
+        "port": number,
+        "target": 1,
+        "addresses": list(addresses),
+    }
 
 
 def container(name, host_port, project=None, address="0.0.0.0", protocol="tcp", running=True):
-    labels = {} if project is None else {"com.docker.compose.project": project,
-                                         "com.docker.compose.project.working_dir": "/srv/p"}
-    return {"Id": name * 64, "Name": "/" + name, "Config": {"Labels": labels, "Image": "img"}, "State": {"Running": running},
-            "NetworkSettings": {"Ports": {"80/" + protocol: [{"HostIp": address, "HostPort": str(host_port)}]}}}
+    labels = (
+        {}
+        if project is None
+        else {"com.docker.compose.project": project, "com.docker.compose.project.working_dir": "/srv/p"}
+    )
+    return {
+        "Id": name * 64,
+        "Name": "/" + name,
+        "Config": {"Labels": labels, "Image": "img"},
+        "State": {"Running": running},
+        "NetworkSettings": {"Ports": {"80/" + protocol: [{"HostIp": address, "HostPort": str(host_port)}]}},
+    }
 
 
 @pytest.fixture
@@ -44,9 +61,11 @@ def held(request):
 def test_a_process_is_named_with_its_pid_and_a_free_port(held):
     protocol, number = held
     (problem,) = preflight_ports.check(bundle_of(port(number, protocol=protocol)), [], [])
-    program = open("/proc/self/comm").read().strip()
-    assert "%s port %d of sonarr (web) is held by %s (pid %d)" % (
-        protocol.upper(), number, program, os.getpid()) in problem["what"]
+    program = pathlib.Path("/proc/self/comm").read_text().strip()
+    assert (
+        "%s port %d of sonarr (web) is held by %s (pid %d)" % (protocol.upper(), number, program, os.getpid())
+        in problem["what"]
+    )
     free = int(problem["remedy"].rpartition("{sonarr: ")[2].rstrip("}"))
     assert free != number
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as probe:
@@ -100,7 +119,10 @@ def test_free_ports_are_not_given_twice(empty):
     taken = [container("a", 8989), container("b", 8990), container("c", 8992)]
     bundle = bundle_of(port(8989), port(8990, "radarr"), port(8991, "lidarr"))
     remedies = [problem["remedy"] for problem in preflight_ports.check(bundle, taken, [], empty)]
-    assert remedies == ["stop it, or set mediastack_ports: {sonarr: 8993}", "stop it, or set mediastack_ports: {radarr: 8994}"]
+    assert remedies == [
+        "stop it, or set mediastack_ports: {sonarr: 8993}",
+        "stop it, or set mediastack_ports: {radarr: 8994}",
+    ]
 
 
 def test_the_end_of_the_range(empty):
@@ -112,19 +134,35 @@ def test_addresses_of_proc_net(tmp_path):
     net = tmp_path / "net"
     net.mkdir()
     header = "  sl  local_address rem_address st tx rx tr tm->when retrnsmt uid timeout inode\n"
-    (net / "tcp").write_text(header + "   0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
-                             "   1: 0100007F:1F91 0100007F:1F90 01 0:0 0:0 0 0 0 4712 1\n")
-    (net / "tcp6").write_text(header + "   0: 0000000000000000FFFF00000500A8C0:0050 %s:0000 0A 0:0 0:0 0 0 0 4713 1\n" % ("0" * 32))
+    (net / "tcp").write_text(
+        header + "   0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
+        "   1: 0100007F:1F91 0100007F:1F90 01 0:0 0:0 0 0 0 4712 1\n"
+    )
+    (net / "tcp6").write_text(
+        header + "   0: 0000000000000000FFFF00000500A8C0:0050 %s:0000 0A 0:0 0:0 0 0 0 4713 1\n" % ("0" * 32)
+    )
     (net / "udp").write_text(header + "  10: 00000000:14E9 00000000:0000 07 0:0 0:0 0 0 0 4714 1\n")
     assert preflight_ports.listening(str(tmp_path)) == [
-        ("tcp", "127.0.0.1", 8080, "4711"), ("tcp", "::ffff:192.168.0.5", 80, "4713"), ("udp", "0.0.0.0", 5353, "4714")]
+        ("tcp", "127.0.0.1", 8080, "4711"),
+        ("tcp", "::ffff:192.168.0.5", 80, "4713"),
+        ("udp", "0.0.0.0", 5353, "4714"),
+    ]
 
 
-@pytest.mark.parametrize(("first", "second", "clash"), [
-    ("0.0.0.0", "127.0.0.1", True), ("127.0.0.1", "127.0.0.1", True), ("127.0.0.1", "127.0.0.2", False),
-    ("::", "127.0.0.1", True), ("::1", "127.0.0.1", False), ("::ffff:127.0.0.1", "127.0.0.1", True),
-    ("0.0.0.0", "::1", False), ("::", "::1", True), ("0.0.0.0", "::", True),
-])
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        ("0.0.0.0", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("::", "127.0.0.1", True),
+        ("::1", "127.0.0.1", False),
+        ("::ffff:127.0.0.1", "127.0.0.1", True),
+        ("0.0.0.0", "::1", False),
+        ("::", "::1", True),
+        ("0.0.0.0", "::", True),
+    ],
+)
 def test_overlap(first, second, clash):
     assert preflight_ports.overlap(first, second) is clash
     assert preflight_ports.overlap(second, first) is clash

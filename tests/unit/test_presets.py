@@ -10,6 +10,7 @@ import shutil
 import stat
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, presets
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
@@ -23,18 +24,36 @@ APPS = [
     ("sonarr/config.xml", "xml", [(["Config", "ApiKey"], KEY, None)]),
     ("radarr/config.xml", "xml", [(["Config", "ApiKey"], KEY, None)]),
     ("prowlarr/config.xml", "xml", [(["Config", "ApiKey"], KEY, None)]),
-    ("lidarr/config.xml", "xml", [(["Config", "ApiKey"], KEY, None), (["Config", "AuthenticationMethod"], "Forms", [None])]),
-    ("qbittorrent/qBittorrent.conf", "ini", [
-        (["Preferences", "WebUI\\Username"], "admin", None),
-        (["Preferences", "WebUI\\Password_PBKDF2"], "@@mediastack:pbkdf2_qbittorrent:key@@", None),
-        (["Preferences", "WebUI\\Port"], "8080", None)]),
-    ("sabnzbd/sabnzbd.ini", "ini", [(["misc", "api_key"], KEY, None), (["misc", "host_whitelist"], ["sabnzbd", "x"], None)]),
+    (
+        "lidarr/config.xml",
+        "xml",
+        [(["Config", "ApiKey"], KEY, None), (["Config", "AuthenticationMethod"], "Forms", [None])],
+    ),
+    (
+        "qbittorrent/qBittorrent.conf",
+        "ini",
+        [
+            (["Preferences", "WebUI\\Username"], "admin", None),
+            (["Preferences", "WebUI\\Password_PBKDF2"], "@@mediastack:pbkdf2_qbittorrent:key@@", None),
+            (["Preferences", "WebUI\\Port"], "8080", None),
+        ],
+    ),
+    (
+        "sabnzbd/sabnzbd.ini",
+        "ini",
+        [(["misc", "api_key"], KEY, None), (["misc", "host_whitelist"], ["sabnzbd", "x"], None)],
+    ),
     ("bazarr/config.yaml", "yaml", [(["auth", "apikey"], KEY, None), (["auth", "type"], "form", [None, ""])]),
     ("tautulli/config.ini", "ini", [(["General", "api_key"], KEY, None)]),
     ("transmission/settings.json", "json", [(["rpc-password"], KEY, None), (["rpc-port"], 9092, None)]),
-    ("deluge/web.conf", "json", [
-        (["pwd_sha1"], "@@mediastack:sha1_deluge:key@@", [None, "2ce1a410bcdcc53064129b6d950f2e9fee4edc1e"]),
-        (["pwd_salt"], "@@mediastack:salt:key@@", [None, "c26ab3bbd8b137f99cd83c2c1c0963bcc1a35cad"])]),
+    (
+        "deluge/web.conf",
+        "json",
+        [
+            (["pwd_sha1"], "@@mediastack:sha1_deluge:key@@", [None, "2ce1a410bcdcc53064129b6d950f2e9fee4edc1e"]),
+            (["pwd_salt"], "@@mediastack:salt:key@@", [None, "c26ab3bbd8b137f99cd83c2c1c0963bcc1a35cad"]),
+        ],
+    ),
     ("nzbget/nzbget.conf", "ini", [(["ControlPassword"], KEY, ["tegbzn6789"])]),
     ("seerr/settings.json", "json", [(["main", "apiKey"], KEY, None)]),
     ("plex/Preferences.xml", "xml", [(["Preferences", "@FriendlyName"], "nas", None)]),
@@ -47,9 +66,19 @@ def tokens(tmp_path):
 
 
 def preset(path, fmt="xml", content=CONFIG, keys=(), **more):
-    return dict({"service": path.parent.name, "path": str(path), "format": fmt, "mode": "0600", "owner": os.geteuid(),
-                 "group": os.getegid(), "content": content,
-                 "keys": [{"key": key, "value": value, "replace": replace} for key, value, replace in keys]}, **more)
+    return dict(
+        {
+            "service": path.parent.name,
+            "path": str(path),
+            "format": fmt,
+            "mode": "0600",
+            "owner": os.geteuid(),
+            "group": os.getegid(),
+            "content": content,
+            "keys": [{"key": key, "value": value, "replace": replace} for key, value, replace in keys],
+        },
+        **more,
+    )
 
 
 API_KEY = [(["Config", "ApiKey"], KEY, None)]
@@ -87,7 +116,7 @@ def test_a_lived_in_file_keeps_all_but_our_keys(tmp_path, tokens, name, fmt, key
     changed = {tuple(key) for change in changes for key in change["keys"]}
     if fmt in ("xml", "ini") and len(old.splitlines()) > 5:
         assert len(old.splitlines()) == len(new.splitlines())
-        assert sum(a != b for a, b in zip(old.splitlines(), new.splitlines())) == len(changed)
+        assert sum(a != b for a, b in zip(old.splitlines(), new.splitlines(), strict=True)) == len(changed)
     # Putting the old values back gives the old file, but for the quotes of a value in YAML.
     for key, _value, _replace in keys:
         before = config_formats.get_value(old, fmt, key)
@@ -144,20 +173,27 @@ def test_what_cannot_be_parsed_is_named_and_untouched(tmp_path, tokens, content)
 
 def bundle_of(tmp_path, *entries):
     config = tmp_path / "config" / "sonarr"
-    return {"project": {"path": str(tmp_path / "project")}, "presets": list(entries), "files": [],
-            "directories": [{"path": str(config)}, {"path": str(config / "sub")}],
-            "services": {"sonarr": {"config_dir": str(config)}}}
+    return {
+        "project": {"path": str(tmp_path / "project")},
+        "presets": list(entries),
+        "files": [],
+        "directories": [{"path": str(config)}, {"path": str(config / "sub")}],
+        "services": {"sonarr": {"config_dir": str(config)}},
+    }
 
 
-@pytest.mark.parametrize(("made", "created"), [
-    ([], True),
-    (["@eaDir/"], True),
-    (["sub/"], True),
-    (["other.conf"], True),
-    (["sonarr.db"], False),
-    (["sub/data.db"], False),
-    (["logs/"], False),
-])
+@pytest.mark.parametrize(
+    ("made", "created"),
+    [
+        ([], True),
+        (["@eaDir/"], True),
+        (["sub/"], True),
+        (["other.conf"], True),
+        (["sonarr.db"], False),
+        (["sub/data.db"], False),
+        (["logs/"], False),
+    ],
+)
 def test_no_whole_file_into_the_data_of_an_app_that_has_run(tmp_path, tokens, made, created):
     config = tmp_path / "config" / "sonarr"
     config.mkdir(parents=True)
@@ -181,7 +217,9 @@ def test_without_content_there_is_nothing_to_create(tmp_path, tokens):
 
 def test_keys_beat_the_content(tmp_path, tokens):
     path = tmp_path / "sab" / "sabnzbd.ini"
-    presets.apply(presets.plan([preset(path, "ini", "[misc]\nport = 8080\n", [(["misc", "port"], 8085, None)])], tokens))
+    presets.apply(
+        presets.plan([preset(path, "ini", "[misc]\nport = 8080\n", [(["misc", "port"], 8085, None)])], tokens)
+    )
     assert path.read_text() == "[misc]\nport = 8085\n"
 
 

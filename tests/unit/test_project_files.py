@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What is written, left alone, kept aside and removed; exact in check mode; sound after an interruption."""
 
+import contextlib
 import json
 import os
 import stat
 
 import pytest
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import FileSet, load_manifest
@@ -24,16 +26,33 @@ class Stack:
         self.bundle = {
             "project": {"name": "p", "path": str(self.project)},
             "identity": {"puid": UID, "pgid": GID, "umask": "002"},
-            "paths": {"base": str(root), "config": str(root / "config"), "media": str(root / "media"),
-                      "downloads": str(root / "downloads")},
-            "directories": [], "files": [], "services": {},
+            "paths": {
+                "base": str(root),
+                "config": str(root / "config"),
+                "media": str(root / "media"),
+                "downloads": str(root / "downloads"),
+            },
+            "directories": [],
+            "files": [],
+            "services": {},
         }
         self.secrets = {"pw": "top-secret-value"}
 
     def file(self, name, content, secret=False, mode="0644", **more):
         self.bundle["files"] = [entry for entry in self.bundle["files"] if entry["path"] != str(self.project / name)]
-        self.bundle["files"].append(dict({"path": str(self.project / name), "content": content, "mode": mode,
-                                          "owner": UID, "group": GID, "secret": secret}, **more))
+        self.bundle["files"].append(
+            dict(
+                {
+                    "path": str(self.project / name),
+                    "content": content,
+                    "mode": mode,
+                    "owner": UID,
+                    "group": GID,
+                    "secret": secret,
+                },
+                **more,
+            )
+        )
         return self.project / name
 
     def directory(self, name, mode="2775"):
@@ -80,8 +99,17 @@ def test_first_run_creates_and_the_second_changes_nothing(stack):
     before = stack.snapshot()
     planned = summary(stack.plan())
     assert stack.snapshot() == before, "planning touched something"
-    assert stack.run() == planned == [
-        ("config", "create"), ("sonarr", "create"), ("compose", "create"), (".env", "create"), ("compose.core.yml", "create")]
+    assert (
+        stack.run()
+        == planned
+        == [
+            ("config", "create"),
+            ("sonarr", "create"),
+            ("compose", "create"),
+            (".env", "create"),
+            ("compose.core.yml", "create"),
+        ]
+    )
     assert path.read_text() == "services: {}\n"
     assert env.read_text() == 'P="top-secret-value"\n'
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
@@ -194,9 +222,10 @@ def test_a_directory_that_we_made_follows_the_inventory_but_not_against_the_app(
     path.chmod(0o700)  # as PostgreSQL does to its data directory
     assert stack.run() == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    path.chmod(0o2775)
     stack.bundle["directories"] = []
     stack.directory("config", "2770")
+    assert stack.run() == []
+    path.chmod(0o2775)
     assert stack.run() == [("config", "mode")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o2770
 
@@ -308,6 +337,7 @@ def test_interrupted_anywhere_the_next_run_repairs(stack, monkeypatch, moment):
                 raise Killed
             calls["left"] -= 1
             return real(*arguments, **named)
+
         return call
 
     with monkeypatch.context() as patch:
@@ -315,19 +345,43 @@ def test_interrupted_anywhere_the_next_run_repairs(stack, monkeypatch, moment):
         patch.setattr(atomic_files.os, "rename", dying("rename"))
         patch.setattr(atomic_files.os, "fsync", dying("fsync"))
         real_unlink = os.unlink
-        patch.setattr(atomic_files.os, "unlink",
-                      lambda path, **named: None if calls["left"] < 0 else real_unlink(path, **named))
-        try:
+        patch.setattr(
+            atomic_files.os, "unlink", lambda path, **named: None if calls["left"] < 0 else real_unlink(path, **named)
+        )
+        with contextlib.suppress(Killed):
             stack.run()
-        except Killed:
-            pass
     for name, texts in (("a", ("old a", "new a")), ("b", ("old b", "new b"))):
         assert (stack.project / name).read_text() in texts, "half written"
     stack.run()
     assert {path.name: path.read_text() for path in stack.project.iterdir() if path.is_file()} == {
-        "a": "new a", "b": "new b", "c": "new c"}
+        "a": "new a",
+        "b": "new b",
+        "c": "new c",
+    }
     assert stack.run() == []
     assert [path.name for path in (stack.project / ".mediastack").iterdir()] == ["manifest.json"]
+
+
+def test_what_an_interrupted_run_wrote_is_not_somebodys_edit(stack, monkeypatch):
+    path = stack.file("a", "first")
+    stack.file("b", "first")
+    stack.run()
+    stack.file("a", "second")
+    stack.file("b", "second")
+    real = os.rename
+
+    def killed_at_b(source, target, **named):
+        if target.endswith("/b"):
+            raise Killed
+        return real(source, target, **named)
+
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(atomic_files.os, "rename", killed_at_b)
+        stack.run()
+    assert path.read_text() == "second"
+    stack.file("a", "third")
+    assert stack.run() == [("a", "change"), ("b", "change")]
+    assert not list(stack.project.glob("*.kept-*"))
 
 
 def test_a_part_of_the_plan_first(stack):

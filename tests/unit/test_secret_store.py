@@ -12,6 +12,9 @@ import stat
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import (
     MASK,
     SecretError,
@@ -19,8 +22,6 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store im
     encode,
     encoding_for,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 HEX = {"generate": {"kind": "hex", "length": 32}}
 
@@ -106,13 +107,16 @@ def test_a_damaged_store_never_leads_to_new_secrets(tmp_path, content):
         SecretStore(str(tmp_path))
 
 
-@pytest.mark.parametrize(("spec", "words"), [
-    ({}, "mediastack_secrets: {x"),
-    ({"generate": {"kind": "words"}}, "hex or alnum"),
-    ({"generate": {"kind": "hex", "length": 4}}, "length 4"),
-    ({"value": "a@@mediastack:secret:b@@"}, "reserved"),
-    ({"value": "a\x00b"}, "NUL"),
-])
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, "mediastack_secrets: {x"),
+        ({"generate": {"kind": "words"}}, "hex or alnum"),
+        ({"generate": {"kind": "hex", "length": 4}}, "length 4"),
+        ({"value": "a@@mediastack:secret:b@@"}, "reserved"),
+        ({"value": "a\x00b"}, "NUL"),
+    ],
+)
 def test_a_secret_that_cannot_be_is_named(tmp_path, spec, words):
     with pytest.raises(SecretError, match=words) as error:
         SecretStore(str(tmp_path)).resolve({"x": spec})
@@ -160,14 +164,17 @@ def test_hashes_are_filled_in_later(tmp_path):
         tokens("@@mediastack:hash:radarr@@", hashes={"sonarr": "abc"})
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("@@mediastack:secret:sonar_key@@", "did you mean sonarr_key"),
-    ("@@mediastack:bcrypt:sonarr_key@@", "unknown token"),
-    ("@@mediastack:secret@@", "unknown token"),
-    ("x @@mediastack:secret:sonarr key@@", "not a token"),
-    ("@@mediastack:", "not a token"),
-    ("@@mediastack:bind@@", "mediastack_bind_addresses"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("@@mediastack:secret:sonar_key@@", "did you mean sonarr_key"),
+        ("@@mediastack:bcrypt:sonarr_key@@", "unknown token"),
+        ("@@mediastack:secret@@", "unknown token"),
+        ("x @@mediastack:secret:sonarr key@@", "not a token"),
+        ("@@mediastack:", "not a token"),
+        ("@@mediastack:bind@@", "mediastack_bind_addresses"),
+    ],
+)
 def test_an_unknown_token_is_named_with_its_file(tmp_path, text, words):
     _store, tokens = tokens_of(tmp_path, {"sonarr_key": "x"})
     with pytest.raises(SecretError, match=words) as error:
@@ -195,7 +202,9 @@ def test_what_a_format_cannot_hold_is_an_error(tmp_path):
 
 def test_a_value_is_not_looked_at_for_tokens_again(tmp_path):
     store = SecretStore(str(tmp_path))
-    assert store.tokens({"a": "@@mediastack:secret:b@@", "b": "x"})("@@mediastack:secret:a@@") == "@@mediastack:secret:b@@"
+    assert (
+        store.tokens({"a": "@@mediastack:secret:b@@", "b": "x"})("@@mediastack:secret:a@@") == "@@mediastack:secret:b@@"
+    )
 
 
 def test_masks_hide_values_in_every_writing_and_old_ones_by_their_line(tmp_path):

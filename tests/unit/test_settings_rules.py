@@ -91,6 +91,7 @@ def errors(**given):
         ("env", {"1A": "x"}, "'1A' is not a name"),
         ("env", {"A": "x\ny"}, "A: the character '\\n'"),
         ("project_name", "My Stack", '"My Stack" is not a Compose project name'),
+        ("container_prefix", "-x", '"-x" cannot begin a container\'s name'),
         ("bind_addresses", ["nas.local"], '"nas.local" is not an IP address of the host.'),
         ("bind_addresses", ["0.0.0.0", "192.168.1.2"], "0.0.0.0 is every address, and 192.168.1.2 is one of them."),
         ("bind_addresses", ["224.0.0.1"], "224.0.0.1 is a multicast address."),

@@ -14,7 +14,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 TABLE = HERE / "images.toml"
 IMAGE_LINE = re.compile(r"""^\s+image:\s*(?P<name>\S.*?)\s*(?:#.*)?$""", re.MULTILINE)
-LITERAL = re.compile(r"""^["']?(?P<repository>[a-z0-9][a-z0-9._/-]*(?::\d+/[a-z0-9._/-]+)?):(?P<tag>[\w][\w.-]{0,127})["']?$""")
+LITERAL = re.compile(
+    r"""^["']?(?P<repository>[a-z0-9][a-z0-9._/-]*(?::\d+/[a-z0-9._/-]+)?):(?P<tag>[\w][\w.-]{0,127})["']?$"""
+)
 
 
 class LabError(Exception):
@@ -63,13 +65,19 @@ def plain(repository):
 
 
 def named_in(folder):
-    """Return the image names that stand in the service files below a folder, sorted; raises LabError for what it cannot read."""
+    """Return the image names that stand in the service files below a folder, sorted.
+
+    Raises LabError for what it cannot read.
+    """
     names = {}
     for path in sorted(pathlib.Path(folder).rglob("*.yml.j2")):
         for match in IMAGE_LINE.finditer(path.read_text(encoding="utf-8")):
             literal = LITERAL.match(match["name"])
             if not literal:
-                raise LabError(f"{path}: image {match['name']}: the lab reads images as repository:tag, written out, with no expression or digest in it")
+                raise LabError(
+                    f"{path}: image {match['name']}: the lab reads images as repository:tag, written out, "
+                    "with no expression or digest in it"
+                )
             names[f"{literal['repository']}:{literal['tag']}"] = path
     return names
 
@@ -112,4 +120,10 @@ def digest(*parts):
 def digest_of_tree(folder):
     """Return the fingerprint of a folder's files, names and modes; compiled Python does not count."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    return digest(*(part for path in files for part in (str(path.relative_to(folder)), path.stat().st_mode & 0o111, path.read_bytes())))
+    return digest(
+        *(
+            part
+            for path in files
+            for part in (str(path.relative_to(folder)), path.stat().st_mode & 0o111, path.read_bytes())
+        )
+    )

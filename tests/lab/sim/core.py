@@ -46,7 +46,12 @@ def redirect(location, status=302, headers=()):
 
 def page(title, text=""):
     """Return a small web page that says what it is."""
-    return Response(200, f"<!doctype html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>\n", HTML)
+    return Response(
+        200,
+        f"<!doctype html>\n<html><head><title>{title}</title></head>"
+        f"<body><h1>{title}</h1><p>{text}</p></body></html>\n",
+        HTML,
+    )
 
 
 class Request:
@@ -159,7 +164,13 @@ def handler_for(respond, active_faults):
         def answer(self):
             """Answer one request of any method."""
             length = int(self.headers.get("Content-Length") or 0)
-            request = Request(self.command, self.path, self.headers, self.rfile.read(length), self.client_address[0].removeprefix("::ffff:"))
+            request = Request(
+                self.command,
+                self.path,
+                self.headers,
+                self.rfile.read(length),
+                self.client_address[0].removeprefix("::ffff:"),
+            )
             active = active_faults()
             while "hang" in active:
                 time.sleep(0.2)
@@ -217,7 +228,10 @@ class DualServer(Server):
 
 
 def serve(address, respond, active_faults=dict, tls=None):
-    """Listen on (host, port; host "": all addresses) and answer in threads; returns the server. Raises OSError when the port is taken."""
+    """Listen on (host, port; host "": all addresses) and answer in threads; returns the server.
+
+    Raises OSError when the port is taken.
+    """
     handler = handler_for(respond, active_faults)
     if address[0]:
         server = Server(address, handler)
@@ -253,7 +267,11 @@ def begin(app):
     except identity.StartError as error:
         identity.leave(error)
     except PermissionError as error:
-        identity.leave(identity.StartError(f"{app.name}: {error.strerror}: {error.filename} (running as {os.getuid()}:{os.getgid()})"))
+        identity.leave(
+            identity.StartError(
+                f"{app.name}: {error.strerror}: {error.filename} (running as {os.getuid()}:{os.getgid()})"
+            )
+        )
     if "crash" in active:
         die(137, active["crash"], "lab: fault: crash")
     time.sleep(active.get("refuse", app.refuse))
@@ -274,6 +292,9 @@ def run(app):
     for port in app.ports:
         serve(("", port), app.respond, app.faults.now)
     threading.Thread(target=app.background, daemon=True).start()
-    print(f"{app.name} {app.version} (stand-in of the lab) listens on {', '.join(map(str, app.ports)) or 'no port'}", flush=True)
+    print(
+        f"{app.name} {app.version} (stand-in of the lab) listens on {', '.join(map(str, app.ports)) or 'no port'}",
+        flush=True,
+    )
     threading.Event().wait()
     return 0

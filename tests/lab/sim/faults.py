@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Misbehaviour on demand.
 
-Faults come, in this order, from the environment (``LAB_FAULTS``), from ``/run/lab/faults`` (``docker exec APP lab-fault …``, gone with
-the container) and from ``lab-faults`` in the app's config directory (outlives the container). The later one wins.
+Faults come, in this order, from the environment (``LAB_FAULTS``), from ``/run/lab/faults`` (``docker exec APP lab-
+fault …``, gone with the container) and from ``lab-faults`` in the app's config directory (outlives the container).
+The later one wins.
 """
 
 import difflib
@@ -27,7 +28,7 @@ KNOWN = {
     "unhealthy": "flag",  # the app's own unhealthy answer
     "drop": "flag",  # close the connection in the middle of the answer
     "write_error": "flag",  # 500 for everything but GET and HEAD
-    "for": "seconds",  # the faults of this source end so long after the start (environment) or after the file was written
+    "for": "seconds",  # this source's faults end so long after the start, or after the file was written
 }
 
 
@@ -48,7 +49,9 @@ def parse(text):
             near = difflib.get_close_matches(name, KNOWN, 1) or sorted(KNOWN)
             raise FaultError(f"unknown fault {name!r}: did you mean {', '.join(near)}?")
         try:
-            faults[name] = {"seconds": float, "code": int, "text": urllib.parse.unquote, "flag": lambda _value: True}[kind](value)
+            faults[name] = {"seconds": float, "code": int, "text": urllib.parse.unquote, "flag": lambda _value: True}[
+                kind
+            ](value)
         except ValueError:
             raise FaultError(f"fault {name}={value!r}: its value must be {kind}") from None
     return faults

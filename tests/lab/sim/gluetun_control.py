@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """gluetun's control server: routes, roles, bodies and state of five eras, byte for byte.
 
-Sources: internal/server and internal/loopstate of gluetun v3.38.1 … v3.41.3 and master; tests/fixtures/gluetun holds recordings of them.
+Sources: internal/server and internal/loopstate of gluetun v3.38.1 … v3.41.3 and master; tests/fixtures/gluetun holds
+recordings of them.
 """
 
 import base64
@@ -21,14 +22,29 @@ NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
 #: path → methods, since v3.41.2; earlier eras lack some.
 ROUTES = {
-    "/openvpn/actions/restart": ["GET"], "/openvpn/portforwarded": ["GET"], "/openvpn/settings": ["GET"],
-    "/unbound/actions/restart": ["GET"], "/updater/restart": ["GET"],
-    "/v1/vpn/status": ["GET", "PUT"], "/v1/vpn/settings": ["GET", "PUT"],
-    "/v1/openvpn/status": ["GET", "PUT"], "/v1/openvpn/settings": ["GET"], "/v1/openvpn/portforwarded": ["GET"],
-    "/v1/dns/status": ["GET", "PUT"], "/v1/updater/status": ["GET", "PUT"], "/v1/version": ["GET"],
-    "/v1/publicip/ip": ["GET"], "/v1/portforward": ["GET", "PUT"],
-}  # fmt: skip
-SECRET_ROUTES = {"GET /v1/vpn/settings", "PUT /v1/vpn/settings", "GET /v1/openvpn/settings", "GET /openvpn/settings", "PUT /v1/portforward"}
+    "/openvpn/actions/restart": ["GET"],
+    "/openvpn/portforwarded": ["GET"],
+    "/openvpn/settings": ["GET"],
+    "/unbound/actions/restart": ["GET"],
+    "/updater/restart": ["GET"],
+    "/v1/vpn/status": ["GET", "PUT"],
+    "/v1/vpn/settings": ["GET", "PUT"],
+    "/v1/openvpn/status": ["GET", "PUT"],
+    "/v1/openvpn/settings": ["GET"],
+    "/v1/openvpn/portforwarded": ["GET"],
+    "/v1/dns/status": ["GET", "PUT"],
+    "/v1/updater/status": ["GET", "PUT"],
+    "/v1/version": ["GET"],
+    "/v1/publicip/ip": ["GET"],
+    "/v1/portforward": ["GET", "PUT"],
+}
+SECRET_ROUTES = {
+    "GET /v1/vpn/settings",
+    "PUT /v1/vpn/settings",
+    "GET /v1/openvpn/settings",
+    "GET /openvpn/settings",
+    "PUT /v1/portforward",
+}
 
 
 def era_of(version):
@@ -118,7 +134,9 @@ def wanted_status(body):
     for key, given in (value or {}).items():
         if key.lower() == "status" and given is not None:
             if not isinstance(given, str):
-                raise GoJsonError(f"json: cannot unmarshal {go_kind(given)} into Go struct field statusWrapper.status of type string")
+                raise GoJsonError(
+                    f"json: cannot unmarshal {go_kind(given)} into Go struct field statusWrapper.status of type string"
+                )
             status = given
     if status not in ("running", "stopped"):
         raise GoJsonError(f"invalid status: {status}: possible values are: stopped, running")
@@ -129,7 +147,7 @@ class Control:
     """The control server's state and answers."""
 
     def __init__(self, era, settings, version=None, roles=(), default_role=None, choices=None):
-        """Take the era, the settings object (gluetun_rules.settings_object), roles as read, and the provider's filter choices if any."""
+        """Take era, settings (gluetun_rules.settings_object), roles as read, and the provider's choices if any."""
         self.era, self.settings = era, settings
         self.version = version or {"version": "latest", "commit": "unknown", "created": "an unknown date"}
         self.roles = [{**role, "routes": set(role.get("routes") or ())} for role in roles]
@@ -146,7 +164,7 @@ class Control:
         self.updater_seconds = 1.0
         self.lock = threading.Lock()
 
-    # -- state -----------------------------------------------------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------
 
     def clear(self):
         """Forget what only a living tunnel has."""
@@ -196,7 +214,7 @@ class Control:
         if self.updater == "running":
             self.updater = "completed"
 
-    # -- pipeline --------------------------------------------------------------------------------------------------------------------
+    # -- pipeline ---------------------------------------------------------------
 
     def answer(self, request):
         """Return the answer: routes (from v3.41.2), roles (from v3.39), then the router on the raw target."""
@@ -276,7 +294,9 @@ class Control:
             },
             "/dns": {"/status": lambda request: self.status(request, lambda: self.dns, self.set_dns)},
             "/updater": {"/status": lambda request: self.status(request, lambda: self.updater, self.set_updater)},
-            "/publicip": {"/ip": lambda request: self.only_get(request, lambda: go_json({"public_ip": "", **self.public_ip}))},
+            "/publicip": {
+                "/ip": lambda request: self.only_get(request, lambda: go_json({"public_ip": "", **self.public_ip}))
+            },
         }
 
     def legacy(self, method, target):
@@ -284,10 +304,18 @@ class Control:
         if method != "GET":
             return text_error(400, "unversioned API: only supports GET method")
         later = "/v1/openvpn/portforwarded" if self.era in ("v3.38", "v3.39") else "/v1/portforward"
-        redirects = {"/openvpn/portforwarded": later, "/openvpn/settings": "/v1/openvpn/settings", "/version": "/v1/version"}
+        redirects = {
+            "/openvpn/portforwarded": later,
+            "/openvpn/settings": "/v1/openvpn/settings",
+            "/version": "/v1/version",
+        }
         if target in redirects:
             return moved(308, redirects[target])
-        restarts = {"/openvpn/actions/restart": "openvpn", "/unbound/actions/restart": "dns", "/updater/restart": "updater"}
+        restarts = {
+            "/openvpn/actions/restart": "openvpn",
+            "/unbound/actions/restart": "dns",
+            "/updater/restart": "updater",
+        }
         if target not in restarts:
             return text_error(400, "unversioned API: requested URI not found")
         name = restarts[target]
@@ -296,7 +324,7 @@ class Control:
         change("running")
         return Response(200, f"{name} restarted, please consider using the /v1/ API in the future.")
 
-    # -- handlers --------------------------------------------------------------------------------------------------------------------
+    # -- handlers ---------------------------------------------------------------
 
     @staticmethod
     def only_get(request, value):
@@ -369,7 +397,9 @@ class Control:
             ports = value.get("ports") if isinstance(value, dict) else "wrong"
         except GoJsonError:
             ports = "wrong"
-        good = ports is None or (isinstance(ports, list) and all(type(port) is int and 0 <= port <= 65535 for port in ports))
+        good = ports is None or (
+            isinstance(ports, list) and all(type(port) is int and 0 <= port <= 65535 for port in ports)
+        )
         if not good:
             return text_error(400, "failed setting forwarded ports")
         self.ports = ports

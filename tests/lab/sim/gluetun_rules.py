@@ -1,6 +1,7 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What gluetun accepts as settings (v3.41): the start's verdicts in its own words, and the settings object of its control server.
+"""What gluetun accepts as settings (v3.41): the start's verdicts in its own words, and the settings object of its
+control server.
 
 Sources: internal/configuration/settings of gluetun v3.41.3; tests/fixtures/gluetun holds its verdicts.
 """
@@ -14,17 +15,59 @@ import os
 import re
 import tomllib
 
-WIREGUARD = "airvpn custom fastestvpn ivpn mullvad nordvpn protonvpn surfshark windscribe".split()
+WIREGUARD = ["airvpn", "custom", "fastestvpn", "ivpn", "mullvad", "nordvpn", "protonvpn", "surfshark", "windscribe"]
 OPENVPN = [
-    "airvpn", "cyberghost", "expressvpn", "fastestvpn", "giganews", "hidemyass", "ipvanish", "ivpn", "mullvad", "nordvpn", "perfect privacy",
-    "privado", "private internet access", "privatevpn", "protonvpn", "purevpn", "slickvpn", "surfshark", "torguard", "vpnsecure", "vpn unlimited",
-    "vyprvpn", "windscribe", "custom", "pia",
-]  # fmt: skip
-OPENVPN_MASTER = [
-    "airvpn", "custom", "cyberghost", "expressvpn", "fastestvpn", "giganews", "hidemyass", "ipvanish", "ivpn", "nordvpn", "pia", "privado",
-    "private internet access", "privatevpn", "protonvpn", "purevpn", "slickvpn", "surfshark", "torguard", "vpn unlimited", "vpnsecure", "vyprvpn",
+    "airvpn",
+    "cyberghost",
+    "expressvpn",
+    "fastestvpn",
+    "giganews",
+    "hidemyass",
+    "ipvanish",
+    "ivpn",
+    "mullvad",
+    "nordvpn",
+    "perfect privacy",
+    "privado",
+    "private internet access",
+    "privatevpn",
+    "protonvpn",
+    "purevpn",
+    "slickvpn",
+    "surfshark",
+    "torguard",
+    "vpnsecure",
+    "vpn unlimited",
+    "vyprvpn",
     "windscribe",
-]  # fmt: skip
+    "custom",
+    "pia",
+]
+OPENVPN_MASTER = [
+    "airvpn",
+    "custom",
+    "cyberghost",
+    "expressvpn",
+    "fastestvpn",
+    "giganews",
+    "hidemyass",
+    "ipvanish",
+    "ivpn",
+    "nordvpn",
+    "pia",
+    "privado",
+    "private internet access",
+    "privatevpn",
+    "protonvpn",
+    "purevpn",
+    "slickvpn",
+    "surfshark",
+    "torguard",
+    "vpn unlimited",
+    "vpnsecure",
+    "vyprvpn",
+    "windscribe",
+]
 FORWARDING = ["perfect privacy", "private internet access", "privatevpn", "protonvpn"]
 TRUE, FALSE = ("enabled", "yes", "on", "true"), ("disabled", "no", "off", "false")
 IVPN_ACCOUNT = re.compile(r"^(i|ivpn)-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}$")
@@ -78,7 +121,10 @@ class Source:
         if value in TRUE or value in FALSE:
             return value in TRUE
         choices = listed([*TRUE, *FALSE])
-        raise SettingsError(f"reading {where} settings: environment variable {name}: value is not one of the possible choices: {value} must be one of {choices}")
+        raise SettingsError(
+            f"reading {where} settings: environment variable {name}: "
+            f"value is not one of the possible choices: {value} must be one of {choices}"
+        )
 
     def items(self, name):
         """Return a comma list; its items are not trimmed."""
@@ -91,8 +137,12 @@ def key_error(value):
     try:
         raw = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        bad = next((index for index, sign in enumerate(value) if not re.match(r"[A-Za-z0-9+/=]", sign)), len(value) - len(value) % 4)
-        return f"wgtypes: failed to parse base64-encoded key: illegal base64 data at input byte {bad if len(value) > 3 else 0}"
+        bad = next(
+            (index for index, sign in enumerate(value) if not re.match(r"[A-Za-z0-9+/=]", sign)),
+            len(value) - len(value) % 4,
+        )
+        place = bad if len(value) > 3 else 0
+        return f"wgtypes: failed to parse base64-encoded key: illegal base64 data at input byte {place}"
     return "" if len(raw) == 32 else f"wgtypes: incorrect key size: {len(raw)}"
 
 
@@ -100,7 +150,10 @@ def check_provider(name, kind):
     """Refuse a provider that the VPN type does not have."""
     choices = WIREGUARD if kind == "wireguard" else OPENVPN
     if name not in choices:
-        raise SettingsError(f"VPN settings: provider settings: VPN provider name is not valid for Wireguard: {not_one_of(name, choices)}")
+        raise SettingsError(
+            "VPN settings: provider settings: VPN provider name is not valid for Wireguard: "
+            + not_one_of(name, choices)
+        )
 
 
 def check_openvpn(source, provider):
@@ -128,13 +181,20 @@ def check_wireguard(source, provider):
     """Refuse missing or malformed WireGuard keys, addresses and endpoints."""
     selection = "VPN settings: provider settings: server selection: Wireguard server selection settings: "
     if provider == "custom":
-        for name, words in (("ENDPOINT_IP", "endpoint IP"), ("ENDPOINT_PORT", "endpoint port"), ("PUBLIC_KEY", "public key")):
+        for name, words in (
+            ("ENDPOINT_IP", "endpoint IP"),
+            ("ENDPOINT_PORT", "endpoint port"),
+            ("PUBLIC_KEY", "public key"),
+        ):
             if not source.get(f"WIREGUARD_{name}"):
                 raise SettingsError(f"{selection}{words} is not set")
     elif provider in ("nordvpn", "protonvpn", "surfshark", "fastestvpn") and source.get("WIREGUARD_ENDPOINT_PORT"):
         raise SettingsError(f"{selection}endpoint port is set")
     where = "VPN settings: Wireguard settings: "
-    for name, words, needed in (("PRIVATE", "private key", True), ("PRESHARED", "pre-shared key", provider == "airvpn")):
+    for name, words, needed in (
+        ("PRIVATE", "private key", True),
+        ("PRESHARED", "pre-shared key", provider == "airvpn"),
+    ):
         value = source.get(f"WIREGUARD_{name}_KEY")
         if needed and not value:
             raise SettingsError(f"{where}{words} is not set")
@@ -146,10 +206,14 @@ def check_wireguard(source, provider):
         try:
             ipaddress.ip_interface(address.strip())
         except ValueError:
-            raise SettingsError(f'reading VPN settings: wireguard: parsing address: netip.ParsePrefix("{address}"): invalid prefix') from None
+            raise SettingsError(
+                f'reading VPN settings: wireguard: parsing address: netip.ParsePrefix("{address}"): invalid prefix'
+            ) from None
     implementation = source.get("WIREGUARD_IMPLEMENTATION", "auto").lower()
     if implementation not in ("auto", "userspace", "kernelspace"):
-        raise SettingsError(f"{where}implementation is not valid: {not_one_of(implementation, ['auto', 'userspace', 'kernelspace'])}")
+        raise SettingsError(
+            f"{where}implementation is not valid: {not_one_of(implementation, ['auto', 'userspace', 'kernelspace'])}"
+        )
 
 
 def check_firewall(source):
@@ -166,11 +230,13 @@ def check_firewall(source):
     for item in source.items("FIREWALL_OUTBOUND_SUBNETS"):
         where = "reading firewall settings: environment variable FIREWALL_OUTBOUND_SUBNETS: "
         if "/" not in item:
-            raise SettingsError(f'{where}netip.ParsePrefix("{item}"): no \'/\'')
+            raise SettingsError(f"{where}netip.ParsePrefix(\"{item}\"): no '/'")
         try:
             network = ipaddress.ip_network(item, strict=False)
         except ValueError:
-            raise SettingsError(f'{where}netip.ParsePrefix("{item}"): ParseAddr("{item.partition("/")[0]}"): unable to parse IP') from None
+            raise SettingsError(
+                f'{where}netip.ParsePrefix("{item}"): ParseAddr("{item.partition("/")[0]}"): unable to parse IP'
+            ) from None
         if network.prefixlen == 0 and network.network_address.is_unspecified:
             raise SettingsError(f"firewall settings: outbound subnet has an unspecified address: {item}")
 
@@ -180,7 +246,10 @@ def check_role(role, where):
     auth = role.get("auth", "")
     if auth not in ("none", "apikey", "basic"):
         raise SettingsError(f"{where}authentication method not supported: {auth}")
-    for key, words in {"apikey": [("apikey", "api key")], "basic": [("username", "username"), ("password", "password")]}.get(auth, []):
+    for key, words in {
+        "apikey": [("apikey", "api key")],
+        "basic": [("username", "username"), ("password", "password")],
+    }.get(auth, []):
         if not role.get(key):
             raise SettingsError(f"{where}for role {role.get('name', '')}: {words} is empty")
 
@@ -233,7 +302,9 @@ def read_roles(path, routes):
 def check(source):
     """Return (provider, type) of valid settings; raises SettingsError with gluetun's first complaint."""
     kind = source.get("VPN_TYPE", "openvpn").lower()
-    provider = source.get("VPN_SERVICE_PROVIDER").lower() or ("custom" if source.get("OPENVPN_CUSTOM_CONFIG") else "pia")
+    provider = source.get("VPN_SERVICE_PROVIDER").lower() or (
+        "custom" if source.get("OPENVPN_CUSTOM_CONFIG") else "pia"
+    )
     forwarding = source.flag("VPN_PORT_FORWARDING", False, "VPN")
     source.flag("FIREWALL_ENABLED_DISABLING_IT_SHOOTS_YOU_IN_YOUR_FOOT", True, "firewall")
     check_firewall(source)
@@ -249,7 +320,10 @@ def check(source):
     interface = source.get("VPN_INTERFACE", "tun0")
     if not re.fullmatch(r"[a-zA-Z0-9_]+", interface):
         where = "Wireguard" if kind == "wireguard" else "OpenVPN"
-        raise SettingsError(f"VPN settings: {where} settings: interface name is not valid: '{interface}' does not match regex '^[a-zA-Z0-9_]+$'")
+        raise SettingsError(
+            f"VPN settings: {where} settings: interface name is not valid: "
+            f"'{interface}' does not match regex '^[a-zA-Z0-9_]+$'"
+        )
     default_role(source)
     return provider, kind
 
@@ -266,48 +340,102 @@ def settings_object(source, provider, kind, era):
     forwarding = source.flag("VPN_PORT_FORWARDING", False, "VPN")
     preset = "strong" if provider == "private internet access" else ""
     selection = {
-        "vpn": kind, "countries": lowered(source, "SERVER_COUNTRIES"), "categories": lowered(source, "SERVER_CATEGORIES"),
-        "regions": lowered(source, "SERVER_REGIONS"), "cities": lowered(source, "SERVER_CITIES"), "isps": lowered(source, "ISP"),
-        "names": lowered(source, "SERVER_NAMES"), "numbers": None, "hostnames": lowered(source, "SERVER_HOSTNAMES"),
-        "owned_only": False, "free_only": False, "premium_only": False, "stream_only": False, "multi_hop_only": False,
-        "port_forward_only": forwarding and provider in ("private internet access", "protonvpn"), "secure_core_only": False, "tor_only": False,
+        "vpn": kind,
+        "countries": lowered(source, "SERVER_COUNTRIES"),
+        "categories": lowered(source, "SERVER_CATEGORIES"),
+        "regions": lowered(source, "SERVER_REGIONS"),
+        "cities": lowered(source, "SERVER_CITIES"),
+        "isps": lowered(source, "ISP"),
+        "names": lowered(source, "SERVER_NAMES"),
+        "numbers": None,
+        "hostnames": lowered(source, "SERVER_HOSTNAMES"),
+        "owned_only": False,
+        "free_only": False,
+        "premium_only": False,
+        "stream_only": False,
+        "multi_hop_only": False,
+        "port_forward_only": forwarding and provider in ("private internet access", "protonvpn"),
+        "secure_core_only": False,
+        "tor_only": False,
         "openvpn": {
-            "config_file_path": get("OPENVPN_CUSTOM_CONFIG"), "protocol": get("OPENVPN_PROTOCOL", "udp"), "endpoint_ip": "0.0.0.0",
-            "custom_port": 0, "pia_encryption_preset": preset,
+            "config_file_path": get("OPENVPN_CUSTOM_CONFIG"),
+            "protocol": get("OPENVPN_PROTOCOL", "udp"),
+            "endpoint_ip": "0.0.0.0",
+            "custom_port": 0,
+            "pia_encryption_preset": preset,
         },
         "wireguard": {
-            "endpoint_ip": get("WIREGUARD_ENDPOINT_IP", "0.0.0.0"), "endpoint_port": int(get("WIREGUARD_ENDPOINT_PORT", "0")),
+            "endpoint_ip": get("WIREGUARD_ENDPOINT_IP", "0.0.0.0"),
+            "endpoint_port": int(get("WIREGUARD_ENDPOINT_PORT", "0")),
             "public_key": get("WIREGUARD_PUBLIC_KEY"),
         },
-    }  # fmt: skip
+    }
     port_forwarding = {
-        "enabled": forwarding, "provider": get("VPN_PORT_FORWARDING_PROVIDER"), "status_file_path": "/tmp/gluetun/forwarded_port",
-        "up_command": get("VPN_PORT_FORWARDING_UP_COMMAND"), "down_command": get("VPN_PORT_FORWARDING_DOWN_COMMAND"),
-        "listening_port": [0] if master else 0, **({"ports_count": 1} if master else {}),
-        "username": get("OPENVPN_USER"), "password": get("OPENVPN_PASSWORD"),
-    }  # fmt: skip
-    addresses = source.items("WIREGUARD_ADDRESSES") or {"protonvpn": ["10.2.0.2/32"], "nordvpn": ["10.5.0.2/32"]}.get(provider)
+        "enabled": forwarding,
+        "provider": get("VPN_PORT_FORWARDING_PROVIDER"),
+        "status_file_path": "/tmp/gluetun/forwarded_port",
+        "up_command": get("VPN_PORT_FORWARDING_UP_COMMAND"),
+        "down_command": get("VPN_PORT_FORWARDING_DOWN_COMMAND"),
+        "listening_port": [0] if master else 0,
+        **({"ports_count": 1} if master else {}),
+        "username": get("OPENVPN_USER"),
+        "password": get("OPENVPN_PASSWORD"),
+    }
+    addresses = source.items("WIREGUARD_ADDRESSES") or {"protonvpn": ["10.2.0.2/32"], "nordvpn": ["10.5.0.2/32"]}.get(
+        provider
+    )
     wireguard = {
-        "private_key": get("WIREGUARD_PRIVATE_KEY"), "pre_shared_key": get("WIREGUARD_PRESHARED_KEY"),
-        "addresses": addresses if kind == "wireguard" else None, "allowed_ips": ["0.0.0.0/0", "::/0"], "interface": get("VPN_INTERFACE", "wg0"),
-        "persistent_keep_alive_interval": 0, "mtu": 0 if master else 1320, "implementation": get("WIREGUARD_IMPLEMENTATION", "auto"),
+        "private_key": get("WIREGUARD_PRIVATE_KEY"),
+        "pre_shared_key": get("WIREGUARD_PRESHARED_KEY"),
+        "addresses": addresses if kind == "wireguard" else None,
+        "allowed_ips": ["0.0.0.0/0", "::/0"],
+        "interface": get("VPN_INTERFACE", "wg0"),
+        "persistent_keep_alive_interval": 0,
+        "mtu": 0 if master else 1320,
+        "implementation": get("WIREGUARD_IMPLEMENTATION", "auto"),
         **({"gso": True} if master else {}),
-    }  # fmt: skip
+    }
     openvpn = {
-        "version": "2.6", "user": get("OPENVPN_USER"), "password": get("OPENVPN_PASSWORD"), "config_file_path": get("OPENVPN_CUSTOM_CONFIG"),
-        "ciphers": None, "auth": "", "cert": get("OPENVPN_CERT"), "key": get("OPENVPN_KEY"), "encrypted_key": get("OPENVPN_ENCRYPTED_KEY"),
-        "key_passphrase": get("OPENVPN_KEY_PASSPHRASE"), "pia_encryption_preset": preset, "mssfix": 0,
-        "interface": get("VPN_INTERFACE", "tun0"), "process_user": "root", "verbosity": 1, "flags": None,
-    }  # fmt: skip
-    whole = {"type": kind, "provider": {"name": provider, "server_selection": selection, "port_forwarding": port_forwarding}}
+        "version": "2.6",
+        "user": get("OPENVPN_USER"),
+        "password": get("OPENVPN_PASSWORD"),
+        "config_file_path": get("OPENVPN_CUSTOM_CONFIG"),
+        "ciphers": None,
+        "auth": "",
+        "cert": get("OPENVPN_CERT"),
+        "key": get("OPENVPN_KEY"),
+        "encrypted_key": get("OPENVPN_ENCRYPTED_KEY"),
+        "key_passphrase": get("OPENVPN_KEY_PASSPHRASE"),
+        "pia_encryption_preset": preset,
+        "mssfix": 0,
+        "interface": get("VPN_INTERFACE", "tun0"),
+        "process_user": "root",
+        "verbosity": 1,
+        "flags": None,
+    }
+    whole = {
+        "type": kind,
+        "provider": {"name": provider, "server_selection": selection, "port_forwarding": port_forwarding},
+    }
     if master:
-        numbers = dict.fromkeys(["junk_packet_count", "junk_packet_min", "junk_packet_max", *(f"padding_s{n}" for n in range(1, 5))], 0)
+        numbers = dict.fromkeys(
+            ["junk_packet_count", "junk_packet_min", "junk_packet_max", *(f"padding_s{n}" for n in range(1, 5))], 0
+        )
         texts = dict.fromkeys([*(f"header_h{n}" for n in range(1, 5)), *(f"init_packet_i{n}" for n in range(1, 6))], "")
-        whole["amneziawg"] = {"wireguard": {**wireguard, "addresses": None, "implementation": "userspace"}, **numbers, **texts}
+        whole["amneziawg"] = {
+            "wireguard": {**wireguard, "addresses": None, "implementation": "userspace"},
+            **numbers,
+            **texts,
+        }
     whole.update(openvpn=openvpn, wireguard=wireguard)
     if master:
         resolvers = ["1.1.1.1", "8.8.8.8"]
-        ports = [f"{host}:{port}" for hosts in (resolvers, ["[2606:4700:4700::1111]", "[2001:4860:4860::8888]"]) for port in (53, 443) for host in hosts]
+        ports = [
+            f"{host}:{port}"
+            for hosts in (resolvers, ["[2606:4700:4700::1111]", "[2001:4860:4860::8888]"])
+            for port in (53, 443)
+            for host in hosts
+        ]
         whole.update(pmtud={"icmp_addresses": resolvers, "tcp_addresses": ports}, up_command="", down_command="")
     return whole
 
@@ -324,7 +452,10 @@ def merged(settings, update):
 
 
 def check_update(settings, era, choices):
-    """Refuse an update of the settings (PUT /v1/vpn/settings); choices are the provider's filter values, None for any."""
+    """Refuse an update of the settings (PUT /v1/vpn/settings).
+
+    Choices are the provider's filter values, None for any.
+    """
     master = era == "master"
     types = ["amneziawg", "openvpn", "wireguard"] if master else ["openvpn", "wireguard"]
     if settings["type"] not in types:
@@ -333,11 +464,15 @@ def check_update(settings, era, choices):
     providers = WIREGUARD if wireguard else (OPENVPN_MASTER if master else OPENVPN)
     if name not in providers:
         kind = settings["type"] if master and not wireguard else "Wireguard"
-        raise SettingsError(f"provider settings: VPN provider name is not valid for {kind}: {not_one_of(name, providers)}")
+        raise SettingsError(
+            f"provider settings: VPN provider name is not valid for {kind}: {not_one_of(name, providers)}"
+        )
     for field, word in (("countries", "country"), ("regions", "region"), ("cities", "city")):
         known = (choices or {}).get(field)
         given = settings["provider"]["server_selection"][field] or []
         if known is not None and given and not {item.lower() for item in given} & {item.lower() for item in known}:
             words = f"none of {', '.join(given)} is one of the choices available {', '.join(known)}"
             where = f"provider settings: server selection: for VPN service provider {name}: "
-            raise SettingsError(f"{where}the {word} specified is not valid: value is not one of the possible choices: {words}")
+            raise SettingsError(
+                f"{where}the {word} specified is not valid: value is not one of the possible choices: {words}"
+            )

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How the families of real images come from root to the app's user.
 
-The real ones start as root, change the owner of their config directory and drop to PUID:PGID, or they run as the image's (or Compose's)
-user all along. What they need for it (CHOWN, SETUID, SETGID) is needed here too.
+The real ones start as root, change the owner of their config directory and drop to PUID:PGID, or they run as the
+image's (or Compose's) user all along. What they need for it (CHOWN, SETUID, SETGID) is needed here too.
 """
 
 import os
@@ -31,7 +31,7 @@ def number(env, name, default):
 def take_files(env):
     """Set NAME for every FILE__NAME (LinuxServer images): https://docs.linuxserver.io/FAQ/#file__."""
     for name in [key for key in env if key.startswith("FILE__")]:
-        target = name[len("FILE__"):]
+        target = name[len("FILE__") :]
         try:
             with open(env[name], encoding="utf-8") as stream:
                 env[target] = stream.read().rstrip("\n")
@@ -63,7 +63,9 @@ def drop(uid, gid):
         os.setgid(gid)
         os.setuid(uid)
     except PermissionError:
-        raise StartError("s6-applyuidgid: fatal: unable to set supplementary group list: Operation not permitted", 111) from None
+        raise StartError(
+            "s6-applyuidgid: fatal: unable to set supplementary group list: Operation not permitted", 111
+        ) from None
 
 
 def linuxserver(env, owned):
@@ -74,7 +76,10 @@ def linuxserver(env, owned):
         print("[migrations] running as non-root: PUID and PGID are ignored", flush=True)
         return
     uid, gid = number(env, "PUID", 911), number(env, "PGID", 911)
-    print(f"\n───────────────────────────────\nUser UID:    {uid}\nUser GID:    {gid}\n───────────────────────────────", flush=True)
+    print(
+        f"\n───────────────────────────────\nUser UID:    {uid}\nUser GID:    {gid}\n───────────────────────────────",
+        flush=True,
+    )
     own(owned, uid, gid)
     drop(uid, gid)
 

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The *arr framework that Sonarr, Radarr, Prowlarr, Lidarr and Readarr share: config.xml, keys, login, host settings.
 
-Rules from Sonarr's source (v4.0.19): src/NzbDrone.Core/Configuration/ConfigFileProvider.cs, src/Sonarr.Http/Authentication,
-src/Sonarr.Http/Middleware, src/Sonarr.Api.V3/Config/HostConfigController.cs, src/NzbDrone.Core/Authentication/UserService.cs.
+Rules from Sonarr's source (v4.0.19): src/NzbDrone.Core/Configuration/ConfigFileProvider.cs,
+src/Sonarr.Http/Authentication, src/Sonarr.Http/Middleware, src/Sonarr.Api.V3/Config/HostConfigController.cs,
+src/NzbDrone.Core/Authentication/UserService.cs.
 """
 
 import base64
@@ -23,20 +24,57 @@ from .core import TEXT, App, Response, json_response, page, redirect
 
 #: Elements that config.xml may hold, with their defaults; any other is removed at the start.
 ELEMENTS = {
-    "BindAddress": "*", "Port": "", "SslPort": "", "EnableSsl": "False", "LaunchBrowser": "True", "ApiKey": "",
-    "AuthenticationMethod": "None", "AuthenticationRequired": "Enabled", "Branch": "main", "LogLevel": "debug",
-    "SslCertPath": "", "SslCertPassword": "", "UrlBase": "", "InstanceName": "", "UpdateMechanism": "Docker",
-}  # fmt: skip
-OPTIONAL = (
-    "ConsoleLogLevel Theme AnalyticsEnabled PostgresHost PostgresPort PostgresUser PostgresPassword PostgresMainDb PostgresLogDb LogDbEnabled "
-    "TrustCgnatIpAddresses LogSizeLimit LogRotate LogSql SyslogServer SyslogPort SyslogLevel UpdateAutomatically UpdateScriptPath ConsoleLogFormat"
-).split()
+    "BindAddress": "*",
+    "Port": "",
+    "SslPort": "",
+    "EnableSsl": "False",
+    "LaunchBrowser": "True",
+    "ApiKey": "",
+    "AuthenticationMethod": "None",
+    "AuthenticationRequired": "Enabled",
+    "Branch": "main",
+    "LogLevel": "debug",
+    "SslCertPath": "",
+    "SslCertPassword": "",
+    "UrlBase": "",
+    "InstanceName": "",
+    "UpdateMechanism": "Docker",
+}
+OPTIONAL = [
+    "ConsoleLogLevel",
+    "Theme",
+    "AnalyticsEnabled",
+    "PostgresHost",
+    "PostgresPort",
+    "PostgresUser",
+    "PostgresPassword",
+    "PostgresMainDb",
+    "PostgresLogDb",
+    "LogDbEnabled",
+    "TrustCgnatIpAddresses",
+    "LogSizeLimit",
+    "LogRotate",
+    "LogSql",
+    "SyslogServer",
+    "SyslogPort",
+    "SyslogLevel",
+    "UpdateAutomatically",
+    "UpdateScriptPath",
+    "ConsoleLogFormat",
+]
 #: Environment ``<APP>__<name>`` → the element it overrides, at every read.
 VARIABLES = {
-    "AUTH__APIKEY": "ApiKey", "AUTH__METHOD": "AuthenticationMethod", "AUTH__REQUIRED": "AuthenticationRequired",
-    "SERVER__PORT": "Port", "SERVER__URLBASE": "UrlBase", "SERVER__BINDADDRESS": "BindAddress", "APP__INSTANCENAME": "InstanceName",
-    "LOG__LEVEL": "LogLevel", "UPDATE__BRANCH": "Branch", "UPDATE__MECHANISM": "UpdateMechanism",
-}  # fmt: skip
+    "AUTH__APIKEY": "ApiKey",
+    "AUTH__METHOD": "AuthenticationMethod",
+    "AUTH__REQUIRED": "AuthenticationRequired",
+    "SERVER__PORT": "Port",
+    "SERVER__URLBASE": "UrlBase",
+    "SERVER__BINDADDRESS": "BindAddress",
+    "APP__INSTANCENAME": "InstanceName",
+    "LOG__LEVEL": "LogLevel",
+    "UPDATE__BRANCH": "Branch",
+    "UPDATE__MECHANISM": "UpdateMechanism",
+}
 METHODS = ("None", "Basic", "Forms", "External")
 REQUIRED = ("Enabled", "DisabledForLocalAddresses")
 ITERATIONS = 10000
@@ -49,7 +87,13 @@ def hashed(password, salt):
 
 def failure(name, message, code, value=None):
     """Return one entry of a FluentValidation answer."""
-    return {"propertyName": name, "errorMessage": message, "attemptedValue": value, "severity": "error", "errorCode": code}
+    return {
+        "propertyName": name,
+        "errorMessage": message,
+        "attemptedValue": value,
+        "severity": "error",
+        "errorCode": code,
+    }
 
 
 class Servarr(App):
@@ -67,7 +111,7 @@ class Servarr(App):
         self.xml = {}
         self.sessions = set()
 
-    # -- configuration -------------------------------------------------------------------------------------------------------------
+    # -- configuration ---------------------------------------------------------------
 
     def prepare(self):
         """Read or write config.xml and open the database."""
@@ -77,7 +121,10 @@ class Servarr(App):
             try:
                 root = ElementTree.parse(path).getroot()
             except ElementTree.ParseError:
-                raise SystemExit(f"[Fatal] ConsoleApp: {path} is corrupt. Please delete the config file and {self.title} will recreate it.") from None
+                raise SystemExit(
+                    f"[Fatal] ConsoleApp: {path} is corrupt. "
+                    f"Please delete the config file and {self.title} will recreate it."
+                ) from None
             known = {*ELEMENTS, *OPTIONAL}
             self.xml.update({child.tag: (child.text or "").strip() for child in root if child.tag in known})
         if not self.xml["ApiKey"]:
@@ -88,7 +135,8 @@ class Servarr(App):
         with self.database() as database:
             database.execute("CREATE TABLE IF NOT EXISTS Config (Id INTEGER PRIMARY KEY, Key TEXT UNIQUE, Value TEXT)")
             database.execute(
-                "CREATE TABLE IF NOT EXISTS Users (Id INTEGER PRIMARY KEY, Identifier TEXT, Username TEXT UNIQUE, Password TEXT, Salt TEXT, Iterations INTEGER)"
+                "CREATE TABLE IF NOT EXISTS Users (Id INTEGER PRIMARY KEY, Identifier TEXT, Username TEXT UNIQUE, "
+                "Password TEXT, Salt TEXT, Iterations INTEGER)"
             )
         self.ports = (int(self.setting("Port") or self.port),)
 
@@ -120,11 +168,15 @@ class Servarr(App):
         finally:
             connection.close()
 
-    # -- who may -------------------------------------------------------------------------------------------------------------------
+    # -- who may ---------------------------------------------------------------
 
     def has_key(self, request):
         """Return whether a request carries the API key, where the app looks for it."""
-        given = request.query.get("apikey") or request.headers.get("X-Api-Key") or (request.headers.get("Authorization") or "").removeprefix("Bearer ")
+        given = (
+            request.query.get("apikey")
+            or request.headers.get("X-Api-Key")
+            or (request.headers.get("Authorization") or "").removeprefix("Bearer ")
+        )
         return secrets.compare_digest(given.encode(), self.setting("ApiKey").encode())
 
     def may_see_ui(self, request):
@@ -143,14 +195,18 @@ class Servarr(App):
         form = request.form()
         target = request.query.get("returnUrl") or f"{self.base()}/"
         with self.database() as database:
-            row = database.execute("SELECT Password, Salt FROM Users WHERE Username = ?", (form.get("username", "").lower(),)).fetchone()
+            row = database.execute(
+                "SELECT Password, Salt FROM Users WHERE Username = ?", (form.get("username", "").lower(),)
+            ).fetchone()
         if row and secrets.compare_digest(row[0], hashed(form.get("password", ""), base64.b64decode(row[1]))):
             session = secrets.token_hex(16)
             self.sessions.add(session)
-            return redirect(target, headers=[("Set-Cookie", f"{self.title}Auth={session}; path=/; samesite=lax; httponly")])
+            return redirect(
+                target, headers=[("Set-Cookie", f"{self.title}Auth={session}; path=/; samesite=lax; httponly")]
+            )
         return redirect(f"{self.base()}/login?returnUrl={urllib.parse.quote(target, safe='')}&loginFailed=true")
 
-    # -- requests ------------------------------------------------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------
 
     def base(self):
         """Return the URL base, "" or "/sonarr"."""
@@ -169,14 +225,16 @@ class Servarr(App):
         """The database cannot be read."""
         if request.path.endswith("/ping"):
             return json_response({"status": "Error"}, 500, indent=2)
-        return json_response({"message": "database disk image is malformed", "description": "SQLite.SQLiteException"}, 500, indent=2)
+        return json_response(
+            {"message": "database disk image is malformed", "description": "SQLite.SQLiteException"}, 500, indent=2
+        )
 
     def handle(self, request):
         """Answer as the framework's pipeline would."""
         base = self.base()
         if base and request.path != base and not request.path.startswith(f"{base}/"):
             return redirect(f"{base}{request.target}", 307)
-        path = request.path[len(base):] or "/"
+        path = request.path[len(base) :] or "/"
         if path == "/ping" and request.method in ("GET", "HEAD"):
             return self.ping(request)
         if path == "/api" or path.startswith("/api/"):
@@ -186,17 +244,32 @@ class Servarr(App):
             response.headers.append(("X-Application-Version", self.version))
             return response
         if path == "/login":
-            return self.login(request) if request.method == "POST" else page(f"{self.title} - Login", "Sign in to continue")
+            return (
+                self.login(request)
+                if request.method == "POST"
+                else page(f"{self.title} - Login", "Sign in to continue")
+            )
         if self.setting("AuthenticationMethod") == "Basic" and not self.may_see_ui(request):
             return Response(401, b"", None, [("WWW-Authenticate", f'Basic realm="{self.title}"')])
         if not self.may_see_ui(request):
             return redirect(f"{base}/login?returnUrl={urllib.parse.quote(request.target, safe='')}")
         if path == "/initialize.json":
-            return json_response({
-                "apiRoot": f"{base}/api/{self.api}", "apiKey": self.setting("ApiKey"), "release": self.version, "version": self.version,
-                "instanceName": self.setting("InstanceName"), "theme": "auto", "branch": self.setting("Branch"), "analytics": False,
-                "userHash": "", "urlBase": base, "isProduction": True,
-            }, indent=2)  # fmt: skip
+            return json_response(
+                {
+                    "apiRoot": f"{base}/api/{self.api}",
+                    "apiKey": self.setting("ApiKey"),
+                    "release": self.version,
+                    "version": self.version,
+                    "instanceName": self.setting("InstanceName"),
+                    "theme": "auto",
+                    "branch": self.setting("Branch"),
+                    "analytics": False,
+                    "userHash": "",
+                    "urlBase": base,
+                    "isProduction": True,
+                },
+                indent=2,
+            )
         return page(self.title, "A stand-in of the lab.")
 
     def ping(self, request):
@@ -225,21 +298,39 @@ class Servarr(App):
 
     def health(self):
         """A fresh app complains about what is missing until wiring exists."""
-        return [{
-            "source": "DownloadClientCheck", "type": "warning", "message": "No download client is available",
-            "wikiUrl": f"https://wiki.servarr.com/{self.name}/system#no-download-client-is-available",
-        }]  # fmt: skip
+        return [
+            {
+                "source": "DownloadClientCheck",
+                "type": "warning",
+                "message": "No download client is available",
+                "wikiUrl": f"https://wiki.servarr.com/{self.name}/system#no-download-client-is-available",
+            }
+        ]
 
     def status(self):
         """Return /system/status."""
         return {
-            "appName": self.title, "instanceName": self.setting("InstanceName"), "version": self.version, "isDebug": False, "isProduction": True,
-            "startupPath": f"/app/{self.name}/bin", "appData": self.config_dir, "osName": "alpine", "isNetCore": True, "isLinux": True, "isDocker": True,
-            "mode": "console", "branch": self.setting("Branch"), "authentication": self.setting("AuthenticationMethod").lower(), "databaseType": "sqLite",
-            "urlBase": self.base(), "startTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)), "packageUpdateMechanism": "docker",
-        }  # fmt: skip
+            "appName": self.title,
+            "instanceName": self.setting("InstanceName"),
+            "version": self.version,
+            "isDebug": False,
+            "isProduction": True,
+            "startupPath": f"/app/{self.name}/bin",
+            "appData": self.config_dir,
+            "osName": "alpine",
+            "isNetCore": True,
+            "isLinux": True,
+            "isDocker": True,
+            "mode": "console",
+            "branch": self.setting("Branch"),
+            "authentication": self.setting("AuthenticationMethod").lower(),
+            "databaseType": "sqLite",
+            "urlBase": self.base(),
+            "startTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
+            "packageUpdateMechanism": "docker",
+        }
 
-    # -- host settings ---------------------------------------------------------------------------------------------------------------
+    # -- host settings ---------------------------------------------------------------
 
     def user(self):
         """Return (username, stored password) of the only user, or empty texts."""
@@ -251,21 +342,51 @@ class Servarr(App):
         username, password = self.user()
         method, required = self.setting("AuthenticationMethod"), self.setting("AuthenticationRequired")
         return {
-            "bindAddress": self.setting("BindAddress"), "port": int(self.setting("Port")), "sslPort": int(self.setting("SslPort")),
-            "enableSsl": self.xml["EnableSsl"] == "True", "launchBrowser": self.xml["LaunchBrowser"] == "True",
-            "authenticationMethod": method[0].lower() + method[1:], "authenticationRequired": required[0].lower() + required[1:],
-            "analyticsEnabled": False, "username": username, "password": password, "passwordConfirmation": "",
-            "logLevel": self.setting("LogLevel"), "logSizeLimit": 1, "consoleLogLevel": "", "branch": self.setting("Branch"),
-            "apiKey": self.setting("ApiKey"), "sslCertPath": self.xml["SslCertPath"], "sslCertPassword": self.xml["SslCertPassword"],
-            "urlBase": self.base(), "instanceName": self.setting("InstanceName"), "applicationUrl": "", "updateAutomatically": False,
-            "updateMechanism": self.setting("UpdateMechanism").lower(), "updateScriptPath": "", "proxyEnabled": False, "proxyType": "http",
-            "proxyHostname": "", "proxyPort": 8080, "proxyUsername": "", "proxyPassword": "", "proxyBypassFilter": "",
-            "proxyBypassLocalAddresses": True, "certificateValidation": "enabled", "backupFolder": "Backups", "backupInterval": 7,
-            "backupRetention": 28, "trustCgnatIpAddresses": False, "id": 1,
-        }  # fmt: skip
+            "bindAddress": self.setting("BindAddress"),
+            "port": int(self.setting("Port")),
+            "sslPort": int(self.setting("SslPort")),
+            "enableSsl": self.xml["EnableSsl"] == "True",
+            "launchBrowser": self.xml["LaunchBrowser"] == "True",
+            "authenticationMethod": method[0].lower() + method[1:],
+            "authenticationRequired": required[0].lower() + required[1:],
+            "analyticsEnabled": False,
+            "username": username,
+            "password": password,
+            "passwordConfirmation": "",
+            "logLevel": self.setting("LogLevel"),
+            "logSizeLimit": 1,
+            "consoleLogLevel": "",
+            "branch": self.setting("Branch"),
+            "apiKey": self.setting("ApiKey"),
+            "sslCertPath": self.xml["SslCertPath"],
+            "sslCertPassword": self.xml["SslCertPassword"],
+            "urlBase": self.base(),
+            "instanceName": self.setting("InstanceName"),
+            "applicationUrl": "",
+            "updateAutomatically": False,
+            "updateMechanism": self.setting("UpdateMechanism").lower(),
+            "updateScriptPath": "",
+            "proxyEnabled": False,
+            "proxyType": "http",
+            "proxyHostname": "",
+            "proxyPort": 8080,
+            "proxyUsername": "",
+            "proxyPassword": "",
+            "proxyBypassFilter": "",
+            "proxyBypassLocalAddresses": True,
+            "certificateValidation": "enabled",
+            "backupFolder": "Backups",
+            "backupInterval": 7,
+            "backupRetention": 28,
+            "trustCgnatIpAddresses": False,
+            "id": 1,
+        }
 
     def put_host(self, request):
-        """Store the host settings by the rules of HostConfigController; 202 with the object, or 400 with the list of what is wrong."""
+        """Store the host settings by the rules of HostConfigController.
+
+        202 with the object, or 400 with the list of what is wrong.
+        """
         wanted = request.json()
         if not isinstance(wanted, dict):
             return json_response({"message": "Invalid JSON"}, 400, indent=2)
@@ -276,7 +397,12 @@ class Servarr(App):
         choose = {choice.lower(): choice for choice in (*METHODS, *REQUIRED)}
         self.xml["AuthenticationMethod"] = choose[new["authenticationMethod"].lower()]
         self.xml["AuthenticationRequired"] = choose[new["authenticationRequired"].lower()]
-        for key, element in (("urlBase", "UrlBase"), ("instanceName", "InstanceName"), ("logLevel", "LogLevel"), ("branch", "Branch")):
+        for key, element in (
+            ("urlBase", "UrlBase"),
+            ("instanceName", "InstanceName"),
+            ("logLevel", "LogLevel"),
+            ("branch", "Branch"),
+        ):
             self.xml[element] = str(new[key])
         self.save()
         self.set_user(new["username"], new["password"])
@@ -286,9 +412,21 @@ class Servarr(App):
         """Return the validation failures of host settings."""
         wrong = []
         if str(new["authenticationMethod"]).lower() not in [choice.lower() for choice in METHODS]:
-            wrong.append(failure("AuthenticationMethod", f"'{new['authenticationMethod']}' is not a valid AuthenticationType", "EnumValidator"))
+            wrong.append(
+                failure(
+                    "AuthenticationMethod",
+                    f"'{new['authenticationMethod']}' is not a valid AuthenticationType",
+                    "EnumValidator",
+                )
+            )
         if str(new["authenticationRequired"]).lower() not in [choice.lower() for choice in REQUIRED]:
-            wrong.append(failure("AuthenticationRequired", f"'{new['authenticationRequired']}' is not a valid AuthenticationRequiredType", "EnumValidator"))
+            wrong.append(
+                failure(
+                    "AuthenticationRequired",
+                    f"'{new['authenticationRequired']}' is not a valid AuthenticationRequiredType",
+                    "EnumValidator",
+                )
+            )
         if str(new["authenticationMethod"]).lower() in ("forms", "basic"):
             for key, name in (("username", "Username"), ("password", "Password")):
                 if not new[key]:
@@ -299,7 +437,11 @@ class Servarr(App):
             wrong.append(failure("Branch", "Branch name is required, 'main' is the default", "NotEmptyValidator", ""))
         instance = str(new["instanceName"])
         if not (instance.startswith(self.title) or instance.endswith(self.title)):
-            wrong.append(failure("InstanceName", f"Must start or end with {self.title}", "StartsOrEndsWithAppNameValidator", instance))
+            wrong.append(
+                failure(
+                    "InstanceName", f"Must start or end with {self.title}", "StartsOrEndsWithAppNameValidator", instance
+                )
+            )
         return wrong
 
     def set_user(self, username, password):
@@ -315,5 +457,11 @@ class Servarr(App):
             database.execute("DELETE FROM Users")
             database.execute(
                 "INSERT INTO Users (Identifier, Username, Password, Salt, Iterations) VALUES (?, ?, ?, ?, ?)",
-                (str(uuid.uuid4()), username.lower(), hashed(password, salt), base64.b64encode(salt).decode(), ITERATIONS),
+                (
+                    str(uuid.uuid4()),
+                    username.lower(),
+                    hashed(password, salt),
+                    base64.b64encode(salt).decode(),
+                    ITERATIONS,
+                ),
             )

@@ -13,7 +13,7 @@ NO_SECRET = "Secret key missing, check https://goauthentik.io/docs/installation/
 
 
 class APP(App):
-    """``server`` (ports 9000, 9443 left out, 9300) or ``worker``, as the image's user."""
+    """``server`` (ports 9000 and 9300; there is no 9443 here) or ``worker``, as the image's user."""
 
     config_dir = "/data"
     owned = ()
@@ -43,10 +43,13 @@ class APP(App):
         """Read the database settings."""
         get = self.value
         self.database = {
-            "PGHOST": get("AUTHENTIK_POSTGRESQL__HOST", "localhost"), "PGPORT": get("AUTHENTIK_POSTGRESQL__PORT", "5432"),
-            "PGUSER": get("AUTHENTIK_POSTGRESQL__USER", "authentik"), "PGPASSWORD": get("AUTHENTIK_POSTGRESQL__PASSWORD"),
-            "PGDATABASE": get("AUTHENTIK_POSTGRESQL__NAME", "authentik"), "PGCONNECT_TIMEOUT": "3",
-        }  # fmt: skip
+            "PGHOST": get("AUTHENTIK_POSTGRESQL__HOST", "localhost"),
+            "PGPORT": get("AUTHENTIK_POSTGRESQL__PORT", "5432"),
+            "PGUSER": get("AUTHENTIK_POSTGRESQL__USER", "authentik"),
+            "PGPASSWORD": get("AUTHENTIK_POSTGRESQL__PASSWORD"),
+            "PGDATABASE": get("AUTHENTIK_POSTGRESQL__NAME", "authentik"),
+            "PGCONNECT_TIMEOUT": "3",
+        }
         self.migrated = False
         self.checked = 0.0
         if self.args == ["server"]:
@@ -64,11 +67,18 @@ class APP(App):
             worked, output = self.query("SELECT 1")
             if worked:
                 break
-            print(f"PostgreSQL connection failed, retrying... ({output.splitlines()[-1] if output else 'no answer'})", flush=True)
+            print(
+                f"PostgreSQL connection failed, retrying... ({output.splitlines()[-1] if output else 'no answer'})",
+                flush=True,
+            )
             time.sleep(1)
         print("PostgreSQL connection successful", flush=True)
         if self.args == ["worker"]:
-            user = "1" if self.value("AUTHENTIK_BOOTSTRAP_PASSWORD") or self.value("AUTHENTIK_BOOTSTRAP_PASSWORD_HASH") else "0"
+            user = (
+                "1"
+                if self.value("AUTHENTIK_BOOTSTRAP_PASSWORD") or self.value("AUTHENTIK_BOOTSTRAP_PASSWORD_HASH")
+                else "0"
+            )
             self.query(
                 "CREATE TABLE IF NOT EXISTS authentik_version_history (version text PRIMARY KEY, bootstrapped int);"
                 f"INSERT INTO authentik_version_history VALUES ('{self.version}', {user}) ON CONFLICT DO NOTHING"
@@ -106,7 +116,9 @@ class APP(App):
             if not token or request.headers.get("Authorization") != f"Bearer {token}":
                 return json_response({"detail": "Authentication credentials were not provided."}, 403)
             if request.path == "/api/v3/admin/version/":
-                return json_response({"version_current": self.version, "version_latest": self.version, "outdated": False})
+                return json_response(
+                    {"version_current": self.version, "version_latest": self.version, "outdated": False}
+                )
             return json_response({"pagination": {"count": 0}, "results": []})
         if request.path.startswith("/if/flow/initial-setup/"):
             return page("authentik - Setup")

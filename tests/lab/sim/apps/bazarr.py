@@ -54,7 +54,10 @@ class APP(App):
         return username == auth["username"] and hashlib.md5(password.encode()).hexdigest() == auth["password"]
 
     def handle(self, request):
-        """Answer ping, login and the API; any other path is the single-page UI, without the key until somebody has logged in."""
+        """Answer ping, login and the API.
+
+        Any other path is the single-page UI, without the key until somebody has logged in.
+        """
         base = "/" + str(self.settings["general"]["base_url"]).strip("/")
         path = request.path if base == "/" else request.path.removeprefix(base)
         if path == "/api/system/ping":
@@ -63,11 +66,15 @@ class APP(App):
         if path == "/api/system/account" and request.method == "POST":
             return self.account(request)
         if path.startswith("/api/"):
-            given = request.headers.get("X-API-KEY") or request.query.get("apikey") or request.form().get("apikey") or ""
+            given = (
+                request.headers.get("X-API-KEY") or request.query.get("apikey") or request.form().get("apikey") or ""
+            )
             if not secrets.compare_digest(given.encode(), auth["apikey"].encode()):
                 return json_response("Unauthorized", 401)
             if path == "/api/system/status":
-                return json_response({"data": {"bazarr_version": self.version, "package_version": "", "operating_system": "Linux"}})
+                return json_response(
+                    {"data": {"bazarr_version": self.version, "package_version": "", "operating_system": "Linux"}}
+                )
             if path == "/api/system/settings" and request.method == "GET":
                 return json_response(self.settings)
             return json_response({"message": "Not Found"}, 404)
@@ -75,7 +82,12 @@ class APP(App):
             return redirect("/")
         allowed = auth["type"] not in ("basic", "form") or request.cookie("session") in self.sessions
         inject = {"baseUrl": base, "apiKey": auth["apikey"]} if allowed else {"baseUrl": base}
-        return Response(200, f"<!doctype html>\n<html><head><title>Bazarr</title></head><body><script>window.Bazarr = {json.dumps(inject)};</script></body></html>\n", HTML)
+        return Response(
+            200,
+            "<!doctype html>\n<html><head><title>Bazarr</title></head>"
+            f"<body><script>window.Bazarr = {json.dumps(inject)};</script></body></html>\n",
+            HTML,
+        )
 
     def account(self, request):
         """Log in: 204 and a session, or 403."""

@@ -14,10 +14,31 @@ import time
 
 from .. import core
 
-SECTIONS = (
-    "auth build commit configs containers distribution events exec grpc images info networks nodes _ping plugins secrets services session swarm "
-    "system tasks version volumes"
-).split()
+SECTIONS = [
+    "auth",
+    "build",
+    "commit",
+    "configs",
+    "containers",
+    "distribution",
+    "events",
+    "exec",
+    "grpc",
+    "images",
+    "info",
+    "networks",
+    "nodes",
+    "_ping",
+    "plugins",
+    "secrets",
+    "services",
+    "session",
+    "swarm",
+    "system",
+    "tasks",
+    "version",
+    "volumes",
+]
 ON_BY_DEFAULT = ("EVENTS", "PING", "VERSION")
 FORBIDDEN = b"<html><body><h1>403 Forbidden</h1>\nRequest forbidden by administrative rules.\n</body></html>\n"
 ACTIONS = {"start": "ALLOW_START", "stop": "ALLOW_STOP", "restart": "ALLOW_RESTARTS", "kill": "ALLOW_RESTARTS"}
@@ -36,7 +57,9 @@ class APP(core.App):
             return True
         if method not in ("GET", "HEAD") and not self.on("POST"):
             return False
-        return any(bare == f"/{name}" or bare.startswith(f"/{name}/") for name in SECTIONS if self.on(name.lstrip("_").upper()))
+        return any(
+            bare == f"/{name}" or bare.startswith(f"/{name}/") for name in SECTIONS if self.on(name.lstrip("_").upper())
+        )
 
     def on(self, name):
         """Return whether a section is switched on."""
@@ -60,8 +83,12 @@ class APP(core.App):
                 if "unhealthy" in app.faults.now() or not app.allowed(method.decode(), target.decode()):
                     status = b"503 Service Unavailable" if "unhealthy" in app.faults.now() else b"403 Forbidden"
                     length = str(len(FORBIDDEN)).encode()
-                    self.wfile.write(b"HTTP/1.0 " + status + b"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n")
-                    self.wfile.write(b"content-length: " + length + b"\r\n\r\n" + (b"" if method == b"HEAD" else FORBIDDEN))
+                    self.wfile.write(
+                        b"HTTP/1.0 " + status + b"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n"
+                    )
+                    self.wfile.write(
+                        b"content-length: " + length + b"\r\n\r\n" + (b"" if method == b"HEAD" else FORBIDDEN)
+                    )
                     return
                 with socket.socket(socket.AF_UNIX) as engine:
                     try:
@@ -69,7 +96,9 @@ class APP(core.App):
                     except OSError:
                         self.wfile.write(b"HTTP/1.0 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
                         return
-                    engine.sendall(re.sub(rb"\r\n[Cc]onnection:[^\r\n]*", b"", head[:-2]) + b"Connection: close\r\n\r\n")
+                    engine.sendall(
+                        re.sub(rb"\r\n[Cc]onnection:[^\r\n]*", b"", head[:-2]) + b"Connection: close\r\n\r\n"
+                    )
                     threading.Thread(target=self.upload, args=(engine,), daemon=True).start()
                     while chunk := engine.recv(65536):
                         self.wfile.write(chunk)

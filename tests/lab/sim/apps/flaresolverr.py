@@ -22,5 +22,11 @@ class APP(App):
         if request.path == "/":
             return json_response({"msg": "FlareSolverr is ready!", "version": self.version, "userAgent": AGENT})
         if request.path == "/v1" and request.method == "POST":
-            return json_response({"status": "error", "message": "Error: Error solving the challenge. Message: unknown error: net::ERR_NAME_NOT_RESOLVED"}, 500)
+            return json_response(
+                {
+                    "status": "error",
+                    "message": "Error: Error solving the challenge. Message: unknown error: net::ERR_NAME_NOT_RESOLVED",
+                },
+                500,
+            )
         return json_response({"error": "Not Found"}, 404)

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """gluetun: settings, kill switch, control server and health server; no tunnel yet.
 
-Nothing of a VPN runs here, so that nothing leaves: the firewall drops every packet that is not for its own Docker networks.
+Nothing of a VPN runs here, so that nothing leaves: the firewall drops every packet that is not for its own Docker
+networks.
 """
 
 import ipaddress
@@ -84,14 +85,23 @@ class APP(core.App):
         with open("/proc/self/status", encoding="utf-8") as stream:
             capabilities = int(next(line for line in stream if line.startswith("CapEff:")).split()[1], 16)
         if not capabilities >> NET_ADMIN & 1:
-            refuse("iptables: NET_ADMIN capability is missing: iptables v1.8.11 (nf_tables): Could not fetch rule set generation id: "
-                   "Permission denied (you must be root)")  # fmt: skip
+            refuse(
+                "iptables: NET_ADMIN capability is missing: iptables v1.8.11 (nf_tables): "
+                "Could not fetch rule set generation id: "
+                "Permission denied (you must be root)"
+            )
         try:
             os.close(os.open("/dev/net/tun", os.O_RDWR))
         except FileNotFoundError:
-            refuse("checking TUN device: TUN device is not available: open /dev/net/tun: no such file or directory (see the Wiki errors/tun page)")
+            refuse(
+                "checking TUN device: TUN device is not available: open /dev/net/tun: no such file or directory "
+                "(see the Wiki errors/tun page)"
+            )
         except OSError:
-            refuse("unix opening TUN device file: operation not permitted (did you specify --device /dev/net/tun to your container command?)")
+            refuse(
+                "unix opening TUN device file: operation not permitted "
+                "(did you specify --device /dev/net/tun to your container command?)"
+            )
         self.source = rules.Source(self.env)
         era = gluetun_control.era_of(self.version)
         try:
@@ -114,7 +124,9 @@ class APP(core.App):
 
     def prepare(self):
         """Raise the kill switch before anything else runs in this namespace."""
-        addresses = json.loads(subprocess.run(["ip", "-j", "address", "show"], check=True, capture_output=True, text=True).stdout)
+        addresses = json.loads(
+            subprocess.run(["ip", "-j", "address", "show"], check=True, capture_output=True, text=True).stdout
+        )
         own = [
             ipaddress.ip_interface(f"{item['local']}/{item['prefixlen']}").network
             for link in addresses
@@ -122,10 +134,15 @@ class APP(core.App):
             for item in link["addr_info"]
             if item["family"] == "inet"
         ]
-        out = [*own, *(ipaddress.ip_network(item, strict=False) for item in self.source.items("FIREWALL_OUTBOUND_SUBNETS"))]
+        out = [
+            *own,
+            *(ipaddress.ip_network(item, strict=False) for item in self.source.items("FIREWALL_OUTBOUND_SUBNETS")),
+        ]
 
         def accept(networks):
-            return "\n    ".join(f"{'ip6' if network.version == 6 else 'ip'} daddr {network} accept" for network in networks)
+            return "\n    ".join(
+                f"{'ip6' if network.version == 6 else 'ip'} daddr {network} accept" for network in networks
+            )
 
         text = FIREWALL.format(arriving=accept(own), leaving=accept(out))
         done = subprocess.run(["nft", "--file", "-"], input=text, capture_output=True, text=True, check=False)
@@ -142,7 +159,10 @@ class APP(core.App):
         """Start the servers' loops, then follow the VPN's state."""
         host, _colon, port = (self.env.get("HTTP_CONTROL_SERVER_ADDRESS") or ":8000").rpartition(":")
         core.serve((host.strip("[]"), int(port)), self.answer, self.faults.now)
-        core.serve(("127.0.0.1", int((self.env.get("HEALTH_SERVER_ADDRESS") or "127.0.0.1:9999").rpartition(":")[2])), self.health)
+        core.serve(
+            ("127.0.0.1", int((self.env.get("HEALTH_SERVER_ADDRESS") or "127.0.0.1:9999").rpartition(":")[2])),
+            self.health,
+        )
         self.control.dns = "running"
         self.control.set_vpn("running")
         while True:
@@ -158,7 +178,12 @@ class APP(core.App):
         """The tunnel is up: health, public address (TEST-NET-2), forwarded port and its command."""
         self.healthy = ""
         if self.source.get("PUBLICIP_ENABLED", "on").lower() in rules.TRUE:
-            self.control.public_ip = {"public_ip": "198.51.100.7", "country": "Netherlands", "city": "Amsterdam", "timezone": "Europe/Amsterdam"}
+            self.control.public_ip = {
+                "public_ip": "198.51.100.7",
+                "country": "Netherlands",
+                "city": "Amsterdam",
+                "timezone": "Europe/Amsterdam",
+            }
         forwarding = self.control.settings["provider"]["port_forwarding"]
         if forwarding["enabled"]:
             self.control.ports = [5914]
@@ -169,7 +194,11 @@ class APP(core.App):
     def run_command(self, command, ports):
         """Run the up command with its templates filled in; its output and failure go to the log."""
         interface = self.control.settings["wireguard"]["interface"]
-        for name, value in (("PORTS", ",".join(map(str, ports))), ("PORT", str(ports[0])), ("VPN_INTERFACE", interface)):
+        for name, value in (
+            ("PORTS", ",".join(map(str, ports))),
+            ("PORT", str(ports[0])),
+            ("VPN_INTERFACE", interface),
+        ):
             command = command.replace("{{%s}}" % name, value)
         done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
         for line in (done.stdout + done.stderr).splitlines():
@@ -180,7 +209,11 @@ class APP(core.App):
     def answer(self, request):
         """Answer on the control port, and log it as gluetun does."""
         response = self.control.answer(request)
-        log("INFO", f"[http server] {response.status} {request.method} {request.path} wrote {len(response.body)}B to {request.client}")
+        log(
+            "INFO",
+            f"[http server] {response.status} {request.method} {request.path} "
+            f"wrote {len(response.body)}B to {request.client}",
+        )
         return response
 
     def health(self, request):

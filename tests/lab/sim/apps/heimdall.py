@@ -1,6 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Heimdall: a dashboard with no API and no health endpoint; its front page on 80 and, with a certificate of its own, 443."""
+"""Heimdall: a dashboard with no API and no health endpoint.
+
+Its front page on 80 and, with a certificate of its own, 443.
+"""
 
 import os
 import sqlite3
@@ -25,8 +28,24 @@ class APP(App):
         database.close()
         self.key, self.certificate = self.path("keys", "cert.key"), self.path("keys", "cert.crt")
         if not os.path.exists(self.certificate):
-            command = ["openssl", "req", "-new", "-x509", "-days", "3650", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-            subprocess.run([*command, "-subj", "/CN=*", "-keyout", self.key, "-out", self.certificate], check=True, capture_output=True)
+            command = [
+                "openssl",
+                "req",
+                "-new",
+                "-x509",
+                "-days",
+                "3650",
+                "-nodes",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ]
+            subprocess.run(
+                [*command, "-subj", "/CN=*", "-keyout", self.key, "-out", self.certificate],
+                check=True,
+                capture_output=True,
+            )
 
     def background(self):
         """Serve 443 beside 80."""

@@ -6,7 +6,16 @@ import os
 
 from ..core import TEXT, App, Response, json_response, page
 
-FILES = ("bookmarks.yaml", "docker.yaml", "kubernetes.yaml", "services.yaml", "settings.yaml", "widgets.yaml", "custom.css", "custom.js")
+FILES = (
+    "bookmarks.yaml",
+    "docker.yaml",
+    "kubernetes.yaml",
+    "services.yaml",
+    "settings.yaml",
+    "widgets.yaml",
+    "custom.css",
+    "custom.js",
+)
 
 
 class APP(App):
@@ -31,7 +40,11 @@ class APP(App):
             wanted = self.env.get("HOMEPAGE_ALLOWED_HOSTS", "")
             host = request.headers.get("Host") or ""
             if wanted != "*" and host not in [*allowed, *wanted.split(",")]:
-                print(f"Host validation failed for: {host}. Hint: Set the HOMEPAGE_ALLOWED_HOSTS environment variable to allow requests from this host / port.", flush=True)
+                print(
+                    f"Host validation failed for: {host}. Hint: Set the HOMEPAGE_ALLOWED_HOSTS environment variable "
+                    "to allow requests from this host / port.",
+                    flush=True,
+                )
                 return json_response({"error": "Host validation failed. See logs for more details."}, 400)
             if request.path == "/api/healthcheck":
                 return Response(200, "up", TEXT)

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Jellyfin: "Degraded" while it starts, the wizard in its order, users, API keys; legacy token headers refused from 12.
 
-Rules from Jellyfin's source: Jellyfin.Server/ServerSetupApp/SetupServer.cs, Jellyfin.Api/Controllers/StartupController.cs.
+Rules from Jellyfin's source: Jellyfin.Server/ServerSetupApp/SetupServer.cs,
+Jellyfin.Api/Controllers/StartupController.cs.
 """
 
 import base64
@@ -60,16 +61,24 @@ class APP(App):
     def set_completed(self, value):
         """Write system.xml."""
         flag = str(value).lower()
-        text = f"<ServerConfiguration>\n  <IsStartupWizardCompleted>{flag}</IsStartupWizardCompleted>\n</ServerConfiguration>\n"
+        done = f"<IsStartupWizardCompleted>{flag}</IsStartupWizardCompleted>"
+        text = f"<ServerConfiguration>\n  {done}\n</ServerConfiguration>\n"
         with open(self.xml, "w", encoding="utf-8") as stream:
             stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + text)
 
     def info(self, completed):
         """Return /System/Info/Public."""
-        return json_response({
-            "LocalAddress": f"http://{self.server_name}:8096", "ServerName": self.server_name, "Version": self.version,
-            "ProductName": "Jellyfin Server", "OperatingSystem": "", "Id": self.id, "StartupWizardCompleted": completed,
-        })  # fmt: skip
+        return json_response(
+            {
+                "LocalAddress": f"http://{self.server_name}:8096",
+                "ServerName": self.server_name,
+                "Version": self.version,
+                "ProductName": "Jellyfin Server",
+                "OperatingSystem": "",
+                "Id": self.id,
+                "StartupWizardCompleted": completed,
+            }
+        )
 
     def starting(self, request):
         """The setup server: 200 "Degraded", a wizard flag that is always false, 503 for everything else."""
@@ -82,7 +91,11 @@ class APP(App):
 
     def unhealthy(self, request):
         """The database cannot be read."""
-        return Response(503, "Unhealthy", TEXT) if request.path == "/health" else Response(500, "Error processing request.", TEXT)
+        return (
+            Response(503, "Unhealthy", TEXT)
+            if request.path == "/health"
+            else Response(500, "Error processing request.", TEXT)
+        )
 
     def token(self, request):
         """Return the token of a request, from where this version looks for one."""
@@ -91,7 +104,11 @@ class APP(App):
         given = match[1] if match else request.query.get("ApiKey", "")
         major = re.match(r"\d+", self.version)
         if not given and not (major and int(major[0]) >= 12):
-            given = request.headers.get("X-Emby-Token") or request.headers.get("X-MediaBrowser-Token") or request.query.get("api_key", "")
+            given = (
+                request.headers.get("X-Emby-Token")
+                or request.headers.get("X-MediaBrowser-Token")
+                or request.query.get("api_key", "")
+            )
         return given
 
     def authorised(self, request):
@@ -115,7 +132,11 @@ class APP(App):
         if path.startswith("/web"):
             return page("Jellyfin")
         if path.startswith("/Startup/"):
-            return self.wizard(request, path) if not self.completed() or self.authorised(request) else Response(401, b"", None)
+            return (
+                self.wizard(request, path)
+                if not self.completed() or self.authorised(request)
+                else Response(401, b"", None)
+            )
         if path == "/Users/AuthenticateByName" and request.method == "POST":
             return self.authenticate(request)
         if not self.authorised(request):
@@ -141,7 +162,11 @@ class APP(App):
                 if not wanted.get("Password"):
                     return Response(400, "Password must not be empty", TEXT)
                 salt = secrets.token_bytes(16)
-                row = (wanted.get("Name") or user[0], self.hashed(wanted["Password"], salt), base64.b64encode(salt).decode())
+                row = (
+                    wanted.get("Name") or user[0],
+                    self.hashed(wanted["Password"], salt),
+                    base64.b64encode(salt).decode(),
+                )
                 database.execute("UPDATE Users SET Username = ?, Password = ?, Salt = ?", row)
                 return Response(204, b"", None)
         if path in ("/Startup/Configuration", "/Startup/RemoteAccess") and request.method == "POST":
@@ -149,7 +174,14 @@ class APP(App):
                 self.server_name = (request.json() or {}).get("ServerName") or self.server_name
             return Response(204, b"", None)
         if path == "/Startup/Configuration":
-            return json_response({"ServerName": self.server_name, "UICulture": "en-US", "MetadataCountryCode": "US", "PreferredMetadataLanguage": "en"})
+            return json_response(
+                {
+                    "ServerName": self.server_name,
+                    "UICulture": "en-US",
+                    "MetadataCountryCode": "US",
+                    "PreferredMetadataLanguage": "en",
+                }
+            )
         if path == "/Startup/Complete" and request.method == "POST":
             self.set_completed(True)
             return Response(204, b"", None)
@@ -166,23 +198,33 @@ class APP(App):
         if not (request.headers.get("Authorization") or "").startswith("MediaBrowser "):
             return Response(400, "Error processing request.", TEXT)
         with self.database() as database:
-            row = database.execute("SELECT Password, Salt FROM Users WHERE Username = ? COLLATE NOCASE", (wanted.get("Username", ""),)).fetchone()
+            row = database.execute(
+                "SELECT Password, Salt FROM Users WHERE Username = ? COLLATE NOCASE", (wanted.get("Username", ""),)
+            ).fetchone()
         if not row or not row[1] or row[0] != self.hashed(wanted.get("Pw") or "", base64.b64decode(row[1])):
             return Response(401, "Error processing request.", TEXT)
         token = secrets.token_hex(16)
         self.tokens.add(token)
-        return json_response({"User": {"Name": wanted["Username"]}, "SessionInfo": {}, "AccessToken": token, "ServerId": self.id})
+        return json_response(
+            {"User": {"Name": wanted["Username"]}, "SessionInfo": {}, "AccessToken": token, "ServerId": self.id}
+        )
 
     def keys(self, request):
         """List, make and delete API keys."""
         with self.database() as database:
             if request.method == "POST":
-                row = (secrets.token_hex(16), request.query.get("app", ""), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+                row = (
+                    secrets.token_hex(16),
+                    request.query.get("app", ""),
+                    time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                )
                 database.execute("INSERT INTO ApiKeys VALUES (?, ?, ?)", row)
                 return Response(204, b"", None)
             if request.method == "DELETE":
                 database.execute("DELETE FROM ApiKeys WHERE AccessToken = ?", (request.path.rpartition("/")[2],))
                 return Response(204, b"", None)
             rows = database.execute("SELECT AccessToken, Name, DateCreated FROM ApiKeys").fetchall()
-        items = [{"AccessToken": key, "AppName": name, "DateCreated": date, "IsActive": True} for key, name, date in rows]
+        items = [
+            {"AccessToken": key, "AppName": name, "DateCreated": date, "IsActive": True} for key, name, date in rows
+        ]
         return json_response({"Items": items, "TotalRecordCount": len(items), "StartIndex": 0})

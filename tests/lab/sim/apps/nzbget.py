@@ -18,7 +18,9 @@ class APP(App):
         path = self.path("nzbget.conf")
         if not os.path.exists(path):
             with open(path, "w", encoding="utf-8") as stream:
-                stream.write("MainDir=/downloads\nControlPort=6789\nControlUsername=nzbget\nControlPassword=tegbzn6789\n")
+                stream.write(
+                    "MainDir=/downloads\nControlPort=6789\nControlUsername=nzbget\nControlPassword=tegbzn6789\n"
+                )
         with open(path, encoding="utf-8") as stream:
             pairs = [line.rstrip("\n").partition("=") for line in stream if "=" in line and not line.startswith("#")]
         settings = {name.strip(): value for name, _equals, value in pairs}
@@ -30,7 +32,12 @@ class APP(App):
     def handle(self, request):
         """Ask for the password, always."""
         if request.headers.get("Authorization") != self.credentials:
-            return Response(401, "<html><body><h1>401 Unauthorized</h1></body></html>", "text/html", [("WWW-Authenticate", 'Basic realm="NZBGet"')])
+            return Response(
+                401,
+                "<html><body><h1>401 Unauthorized</h1></body></html>",
+                "text/html",
+                [("WWW-Authenticate", 'Basic realm="NZBGet"')],
+            )
         if request.path == "/jsonrpc/version":
             return json_response({"version": "1.1", "result": self.version})
         return page("NZBGet")

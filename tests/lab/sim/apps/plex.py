@@ -1,6 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plex Media Server, unclaimed unless Preferences.xml has a token: /identity for all, the rest for those who have one."""
+"""Plex Media Server, unclaimed unless Preferences.xml has a token.
+
+/identity for all, the rest for those who have one.
+"""
 
 import os
 import secrets
@@ -34,7 +37,9 @@ class APP(App):
 
     def starting(self, _request):
         """Every path answers 503 while the server starts."""
-        text = 'code="503" title="Maintenance" status="Plex Media Server is currently running startup maintenance tasks."'
+        text = (
+            'code="503" title="Maintenance" status="Plex Media Server is currently running startup maintenance tasks."'
+        )
         return Response(503, f'<?xml version="1.0" encoding="UTF-8"?>\n<Response {text}/>\n', "text/xml;charset=utf-8")
 
     def handle(self, request):
@@ -43,13 +48,31 @@ class APP(App):
         machine, claimed = self.preferences.get("ProcessedMachineIdentifier"), bool(token)
         if request.path == "/identity":
             if "application/json" in (request.headers.get("Accept") or ""):
-                return json_response({"MediaContainer": {"size": 0, "claimed": claimed, "machineIdentifier": machine, "version": self.version}})
-            text = f'size="0" apiVersion="1.1.1" claimed="{int(claimed)}" machineIdentifier="{machine}" version="{self.version}"'
-            return Response(200, f'<?xml version="1.0" encoding="UTF-8"?>\n<MediaContainer {text}>\n</MediaContainer>\n', "text/xml;charset=utf-8")
+                return json_response(
+                    {
+                        "MediaContainer": {
+                            "size": 0,
+                            "claimed": claimed,
+                            "machineIdentifier": machine,
+                            "version": self.version,
+                        }
+                    }
+                )
+            text = f'size="0" apiVersion="1.1.1" claimed="{int(claimed)}" machineIdentifier="{machine}"'
+            text += f' version="{self.version}"'
+            return Response(
+                200,
+                f'<?xml version="1.0" encoding="UTF-8"?>\n<MediaContainer {text}>\n</MediaContainer>\n',
+                "text/xml;charset=utf-8",
+            )
         if request.path.startswith("/web"):
             return page("Plex")
         given = request.headers.get("X-Plex-Token") or request.query.get("X-Plex-Token") or ""
         local = request.client in ("127.0.0.1", "::1")
         if (claimed and given == token) or (not claimed and local):
-            return Response(200, '<?xml version="1.0" encoding="UTF-8"?>\n<MediaContainer size="0"/>\n', "text/xml;charset=utf-8")
-        return Response(401, "<html><head><title>Unauthorized</title></head><body><h1>401 Unauthorized</h1></body></html>", HTML)
+            return Response(
+                200, '<?xml version="1.0" encoding="UTF-8"?>\n<MediaContainer size="0"/>\n', "text/xml;charset=utf-8"
+            )
+        return Response(
+            401, "<html><head><title>Unauthorized</title></head><body><h1>401 Unauthorized</h1></body></html>", HTML
+        )

@@ -25,7 +25,10 @@ class APP(Real):
     def check(self):
         """Read the variables as root, own PGDATA, become the image's postgres user."""
         self.data = self.env.get("PGDATA") or "/var/lib/postgresql/data"
-        self.values = {name: self.variable(name) for name in ("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_INITDB_ARGS")}
+        self.values = {
+            name: self.variable(name)
+            for name in ("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_INITDB_ARGS")
+        }
         self.user = self.values["POSTGRES_USER"] or "postgres"
         self.family = "user"
         self.bin = max(glob.glob("/usr/lib/postgresql/*/bin"))
@@ -56,19 +59,31 @@ class APP(Real):
             with open(path, encoding="utf-8") as stream:
                 return stream.read().rstrip("\n")
         except OSError as error:
-            raise identity.StartError(f"/usr/local/bin/docker-entrypoint.sh: line 21: {path}: {error.strerror}") from None
+            raise identity.StartError(
+                f"/usr/local/bin/docker-entrypoint.sh: line 21: {path}: {error.strerror}"
+            ) from None
 
     def prepare(self):
         """Create the cluster and the database where there is none yet."""
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
-            print("\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n", flush=True)
+            print(
+                "\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n", flush=True
+            )
             return
         if not self.values["POSTGRES_PASSWORD"]:
             raise identity.StartError(NO_PASSWORD)
         with tempfile.NamedTemporaryFile("w") as password:
             password.write(self.values["POSTGRES_PASSWORD"] + "\n")
             password.flush()
-            options = ["--username", self.user, "--pwfile", password.name, "--encoding=UTF8", "--no-sync", *self.values["POSTGRES_INITDB_ARGS"].split()]
+            options = [
+                "--username",
+                self.user,
+                "--pwfile",
+                password.name,
+                "--encoding=UTF8",
+                "--no-sync",
+                *self.values["POSTGRES_INITDB_ARGS"].split(),
+            ]
             self.tool("initdb", "--pgdata", self.data, *options)
         with open(os.path.join(self.data, "pg_hba.conf"), "a", encoding="utf-8") as stream:
             stream.write("\nhost all all all scram-sha-256\n")
@@ -76,7 +91,18 @@ class APP(Real):
         if database != "postgres":
             self.tool("pg_ctl", "-D", self.data, "-w", "-o", "-c listen_addresses='' -p 5432", "start")
             quoted = database.replace('"', '""')
-            self.tool("psql", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "-U", self.user, "-d", "postgres", "-c", f'CREATE DATABASE "{quoted}"')
+            self.tool(
+                "psql",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "--no-psqlrc",
+                "-U",
+                self.user,
+                "-d",
+                "postgres",
+                "-c",
+                f'CREATE DATABASE "{quoted}"',
+            )
             self.tool("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
         print("\nPostgreSQL init process complete; ready for start up.\n", flush=True)
 

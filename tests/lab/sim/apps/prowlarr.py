@@ -15,7 +15,11 @@ class APP(Servarr):
 
     def health(self):
         """A fresh Prowlarr has no indexers."""
-        return [{
-            "source": "IndexerCheck", "type": "error", "message": "No indexers enabled, Prowlarr will not return search results",
-            "wikiUrl": "https://wiki.servarr.com/prowlarr/system#no-indexers-enabled",
-        }]  # fmt: skip
+        return [
+            {
+                "source": "IndexerCheck",
+                "type": "error",
+                "message": "No indexers enabled, Prowlarr will not return search results",
+                "wikiUrl": "https://wiki.servarr.com/prowlarr/system#no-indexers-enabled",
+            }
+        ]

@@ -17,4 +17,16 @@ class APP(Real):
 
     def commands(self):
         """Return the image's command line; --console keeps its log on standard output."""
-        return [["sabnzbdplus", "--config-file", "/config", "--server", "::", "--browser", "0", "--disable-file-log", "--console"]]
+        return [
+            [
+                "sabnzbdplus",
+                "--config-file",
+                "/config",
+                "--server",
+                "::",
+                "--browser",
+                "0",
+                "--disable-file-log",
+                "--console",
+            ]
+        ]

@@ -35,14 +35,35 @@ class APP(App):
         """Answer the public pages; the rest needs a user that does not exist yet."""
         if request.path == "/api/v1/settings/public":
             main = self.settings["main"]
-            return json_response({
-                "initialized": self.settings["public"]["initialized"], "applicationTitle": main["applicationTitle"], "applicationUrl": "",
-                "hideAvailable": False, "localLogin": True, "mediaServerType": main["mediaServerType"], "newPlexLogin": True,
-            })  # fmt: skip
+            return json_response(
+                {
+                    "initialized": self.settings["public"]["initialized"],
+                    "applicationTitle": main["applicationTitle"],
+                    "applicationUrl": "",
+                    "hideAvailable": False,
+                    "localLogin": True,
+                    "mediaServerType": main["mediaServerType"],
+                    "newPlexLogin": True,
+                }
+            )
         if request.path == "/api/v1/status":
-            return json_response({"version": self.version, "commitTag": "local", "updateAvailable": False, "commitsBehind": 0, "restartRequired": False})
+            return json_response(
+                {
+                    "version": self.version,
+                    "commitTag": "local",
+                    "updateAvailable": False,
+                    "commitsBehind": 0,
+                    "restartRequired": False,
+                }
+            )
         if request.path == "/api/v1/status/appdata":
-            return json_response({"appData": True, "appDataPath": self.config_dir, "appDataPermissions": os.access(self.config_dir, os.W_OK)})
+            return json_response(
+                {
+                    "appData": True,
+                    "appDataPath": self.config_dir,
+                    "appDataPermissions": os.access(self.config_dir, os.W_OK),
+                }
+            )
         if request.path.startswith("/api/"):
             return json_response({"status": 403, "error": "You do not have permission to access this endpoint"}, 403)
         if request.path == "/" and not self.settings["public"]["initialized"]:

@@ -1,6 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tdarr's server: status and nodes on the UI's and the server's port. Closed source: the bodies are what its users report."""
+"""Tdarr's server: status and nodes on the UI's and the server's port. Closed source.
+
+The bodies are what its users report.
+"""
 
 import json
 import os
@@ -24,7 +27,11 @@ class APP(App):
         path = self.path("Tdarr_Server_Config.json")
         if not os.path.exists(path):
             with open(path, "w", encoding="utf-8") as stream:
-                json.dump({"serverPort": str(self.ports[1]), "webUIPort": str(self.ports[0]), "serverIP": "0.0.0.0"}, stream, indent=2)
+                json.dump(
+                    {"serverPort": str(self.ports[1]), "webUIPort": str(self.ports[0]), "serverIP": "0.0.0.0"},
+                    stream,
+                    indent=2,
+                )
         if self.env.get("internalNode", "").lower() == "true":
             name = self.env.get("nodeName") or "MyInternalNode"
             self.nodes[name] = {"nodeName": name, "nodePaused": False, "workers": {}, "seen": float("inf")}
@@ -40,13 +47,17 @@ class APP(App):
         """Answer status, nodes and the UI."""
         if request.path == "/api/v2/status":
             uptime = round(time.time() - self.began, 1)
-            return json_response({"status": "good", "isProduction": True, "os": "linux", "version": self.version, "uptime": uptime})
+            return json_response(
+                {"status": "good", "isProduction": True, "os": "linux", "version": self.version, "uptime": uptime}
+            )
         if request.path.startswith("/api/v2/"):
             if not self.allowed(request):
                 return json_response({"message": "Unauthorized"}, 401)
             if request.path == "/api/v2/get-nodes":
                 alive = {name: node for name, node in self.nodes.items() if node["seen"] > time.time() - 15}
-                return json_response({name: {key: value for key, value in node.items() if key != "seen"} for name, node in alive.items()})
+                return json_response(
+                    {name: {key: value for key, value in node.items() if key != "seen"} for name, node in alive.items()}
+                )
             if request.path == "/api/v2/lab-node" and request.method == "POST":
                 name = (request.json() or {}).get("nodeName") or "node"
                 self.nodes[name] = {"nodeName": name, "nodePaused": False, "workers": {}, "seen": time.time()}

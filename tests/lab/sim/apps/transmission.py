@@ -11,10 +11,22 @@ import os
 from ..real import Real
 
 DEFAULTS = {
-    "download-dir": "/downloads/complete", "incomplete-dir": "/downloads/incomplete", "incomplete-dir-enabled": True, "peer-port": 51413,
-    "rpc-authentication-required": False, "rpc-host-whitelist": "", "rpc-host-whitelist-enabled": False, "rpc-password": "", "rpc-port": 9091,
-    "rpc-username": "", "rpc-whitelist": "", "rpc-whitelist-enabled": False, "umask": 2, "watch-dir": "/watch", "watch-dir-enabled": True,
-}  # fmt: skip
+    "download-dir": "/downloads/complete",
+    "incomplete-dir": "/downloads/incomplete",
+    "incomplete-dir-enabled": True,
+    "peer-port": 51413,
+    "rpc-authentication-required": False,
+    "rpc-host-whitelist": "",
+    "rpc-host-whitelist-enabled": False,
+    "rpc-password": "",
+    "rpc-port": 9091,
+    "rpc-username": "",
+    "rpc-whitelist": "",
+    "rpc-whitelist-enabled": False,
+    "umask": 2,
+    "watch-dir": "/watch",
+    "watch-dir-enabled": True,
+}
 
 
 class APP(Real):

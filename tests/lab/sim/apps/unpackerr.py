@@ -1,6 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Unpackerr: no shell, no web UI; a metrics page when UN_WEBSERVER_METRICS is true. It runs on whatever happens to its apps."""
+"""Unpackerr: no shell, no web UI; a metrics page when UN_WEBSERVER_METRICS is true.
+
+It runs on whatever happens to its apps.
+"""
 
 import os
 import re
@@ -23,7 +26,11 @@ class APP(App):
             if match:
                 key = self.value(f"UN_{match[1]}_{match[2]}_API_KEY")
                 if len(key) != 32:
-                    print(f"[WARN] {match[1].title()} (id: {match[2]}, {self.env[name]}): Skipped Server: API key must be 32 characters", flush=True)
+                    print(
+                        f"[WARN] {match[1].title()} (id: {match[2]}, {self.env[name]}): Skipped Server: "
+                        "API key must be 32 characters",
+                        flush=True,
+                    )
                     continue
                 apps.append((match[1].title(), self.env[name]))
         for title, url in apps:
@@ -43,12 +50,20 @@ class APP(App):
             with open(path, encoding="utf-8") as stream:
                 return stream.read().strip()
         except OSError as error:
-            raise StartError(f"[ERROR] using environment variables: element failure: {name}: opening file: open {path}: {os.strerror(error.errno).lower()}") from None
+            raise StartError(
+                f"[ERROR] using environment variables: element failure: {name}: opening file: open {path}: "
+                f"{os.strerror(error.errno).lower()}"
+            ) from None
 
     def handle(self, request):
         """Answer /metrics and the index."""
         if request.path == "/metrics":
-            return Response(200, "# HELP unpackerr_uptime_seconds_total Seconds Unpackerr has been running.\n# TYPE unpackerr_uptime_seconds_total counter\n", TEXT)
+            return Response(
+                200,
+                "# HELP unpackerr_uptime_seconds_total Seconds Unpackerr has been running.\n"
+                "# TYPE unpackerr_uptime_seconds_total counter\n",
+                TEXT,
+            )
         if request.path == "/":
             return Response(200, "unpackerr: index\n", TEXT)
         return Response(404, "404 page not found\n", TEXT)

@@ -1,0 +1,146 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What lives in gluetun's network is never left in a dead one, and never runs without it. On the real engine."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from compose_stack_lab import QUICK, docker, until
+
+VERSIONS = ["2.20.3", None]
+REPAIR_SECONDS = 10
+
+
+def repaired(lab, actions):
+    """A run after gluetun was disturbed: what it did, and how long it took."""
+    forecast = lab.run(check=True)
+    started = time.monotonic()
+    result = lab.run()
+    took = time.monotonic() - started
+    assert took < REPAIR_SECONDS
+    assert result["changed"] is True
+    assert result["actions"] == forecast["actions"]
+    assert {name: one["action"] for name, one in result["services"].items()} == actions
+    for name in ("qbittorrent", "sabnzbd"):
+        assert lab.same_network(name, "gluetun")
+    assert lab.names() == lab.expected_names()
+    assert lab.run()["changed"] is False
+    return result
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_restarted_gluetun_restarts_its_dependents(labs, version):
+    lab = labs(version).vpn("qbittorrent", "sabnzbd").add("sonarr")
+    lab.run()
+    sonarr, ids = lab.lives()["sonarr"], {name: life[0] for name, life in lab.lives().items()}
+    docker("restart", "-t", 1, f"{lab.name}-gluetun")
+    # Compose calls this fine.
+    assert lab.interfaces("qbittorrent") == {"lo"}
+    result = repaired(lab, {"gluetun": "none", "qbittorrent": "restart", "sabnzbd": "restart", "sonarr": "none"})
+    assert "gluetun was started after it" in result["services"]["qbittorrent"]["reasons"][0]
+    assert {name: life[0] for name, life in lab.lives().items()} == ids
+    assert lab.lives()["sonarr"] == sonarr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_removed_gluetun_comes_back_first(labs, version):
+    lab = labs(version).vpn("qbittorrent", "sabnzbd").add("sonarr")
+    lab.run()
+    sonarr = lab.lives()["sonarr"]
+    docker("rm", "-f", f"{lab.name}-gluetun")
+    repaired(lab, {"gluetun": "create", "qbittorrent": "recreate", "sabnzbd": "recreate", "sonarr": "none"})
+    assert lab.lives()["sonarr"] == sonarr
+
+
+def test_gluetun_recreated_by_hand_leaves_orphans_that_are_recreated(lab):
+    lab.vpn("qbittorrent", "sabnzbd")
+    lab.run()
+    docker("compose", "up", "-d", "--no-deps", "--force-recreate", "gluetun", cwd=lab.path)
+    repaired(lab, {"gluetun": "none", "qbittorrent": "recreate", "sabnzbd": "recreate"})
+
+
+def test_stopped_gluetun_starts_before_its_dependents(lab):
+    lab.vpn("qbittorrent", "sabnzbd")
+    lab.run()
+    docker("stop", "-t", 1, f"{lab.name}-gluetun")
+    repaired(lab, {"gluetun": "start", "qbittorrent": "restart", "sabnzbd": "restart"})
+
+
+def test_crashed_gluetun(lab):
+    lab.vpn("qbittorrent", "sabnzbd")
+    lab.run()
+    before = lab.one("gluetun")["State"]
+    docker("exec", lab.one("gluetun")["Id"], "kill", "-9", "-1")
+    docker("kill", f"{lab.name}-qbittorrent")
+    until(lambda: lab.one("gluetun")["State"]["StartedAt"] != before["StartedAt"] or lab.one("gluetun")["State"]["Status"] == "exited"
+          or docker("kill", f"{lab.name}-gluetun", check=False) is not None)
+    lab.run()
+    for name in ("qbittorrent", "sabnzbd"):
+        assert lab.same_network(name, "gluetun")
+
+
+def test_no_dependent_runs_while_gluetun_is_replaced(lab):
+    lab.vpn("qbittorrent", "sabnzbd")
+    lab.run()
+    old = lab.one("gluetun")["Id"]
+    lab.services["gluetun"]["environment"] = {"SERVER_COUNTRIES": "Sweden"}
+    seen, done = [], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            found = {raw["Config"]["Labels"]["com.docker.compose.service"]: raw for raw in lab.all()
+                     if raw["State"]["Status"] == "running"}
+            parents = {raw["Id"] for raw in found.values()}
+            for name in ("qbittorrent", "sabnzbd"):
+                if name in found:
+                    seen.append(found[name]["HostConfig"]["NetworkMode"].split(":")[1] in parents)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result = lab.run()
+    finally:
+        done.set()
+        watcher.join()
+    assert lab.one("gluetun")["Id"] != old
+    assert {one["action"] for one in result["services"].values()} == {"recreate"}
+    assert seen and all(seen)
+
+
+def test_dependents_stay_down_while_gluetun_is_not_healthy(lab):
+    """The tunnel does not come up: no app behind it may run, and the failure names gluetun."""
+    lab.vpn("qbittorrent").add("sonarr")
+    lab.services["gluetun"]["healthcheck"] = dict(QUICK, test=["CMD-SHELL", "echo no handshake; exit 1"])
+    result, error = lab.attempt()
+    assert "gluetun is unhealthy: its health check failed with code 1: no handshake" in error
+    assert "qbittorrent was not started, because it needs gluetun" in error
+    assert set(lab.states()) == {"gluetun", "sonarr"}
+    assert result["services"]["sonarr"]["state"] == "running"
+
+
+def test_subset_run_takes_the_dependents_along(lab):
+    lab.vpn("qbittorrent").add("sonarr")
+    lab.run()
+    lab.services["gluetun"]["environment"] = {"A": "b"}
+    result = lab.run(services=["gluetun"])
+    assert result["services"]["qbittorrent"]["action"] == "recreate"
+    assert lab.same_network("qbittorrent", "gluetun")
+
+
+def test_vpn_switched_off_and_on(lab):
+    """The apps leave gluetun's network, gluetun goes; and back."""
+    lab.vpn("qbittorrent").add("sonarr")
+    lab.run()
+    behind = lab.services.pop("qbittorrent"), lab.meta.pop("qbittorrent")
+    gluetun = lab.services.pop("gluetun"), lab.meta.pop("gluetun")
+    lab.add("qbittorrent")
+    result = lab.run()
+    assert result["removed"] == [f"{lab.name}-gluetun"]
+    assert lab.interfaces("qbittorrent") == {"eth0", "lo"}
+    lab.services["gluetun"], lab.meta["gluetun"] = gluetun
+    lab.services["qbittorrent"], lab.meta["qbittorrent"] = behind
+    lab.run()
+    assert lab.same_network("qbittorrent", "gluetun")

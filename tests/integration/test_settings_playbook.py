@@ -1,0 +1,117 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Settings, extra vars and the check of hosts through the real ansible-playbook; no engine is needed."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PLAYBOOK = """
+- name: Check hosts
+  ansible.builtin.import_playbook: homelab.mediastack.check_hosts
+- name: Check settings
+  hosts: "{{ mediastack_hosts | default('mediastack') }}"
+  gather_facts: false
+  tasks:
+    - name: Check
+      homelab.mediastack.settings:
+        verb: start
+      register: checked
+    - name: Show
+      ansible.builtin.debug:
+        msg: "services={{ checked.args.service | to_json }} puid={{ checked.settings.mediastack_puid | to_json }}"
+"""
+HOSTS = """
+other:
+  hosts:
+    web:
+mediastack:
+  hosts:
+    nas:
+      service: radarr
+      mediastack_vpn_provider: nordvpn
+      mediastack_vpn_wireguard_private_key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+    nas2:
+      mediastack_vpn_enabled: false
+all:
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+"""
+
+
+@pytest.fixture
+def playbook(tmp_path):
+    (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
+
+    def run(*arguments, hosts=HOSTS, **environment):
+        (tmp_path / "hosts.yml").write_text(hosts, encoding="utf-8")
+        environment = {"XDG_CONFIG_HOME": str(tmp_path), **environment}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDIASTACK_")}
+        done = subprocess.run(
+            [
+                str(pathlib.Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                str(tmp_path / "hosts.yml"),
+                str(tmp_path / "play.yml"),
+                *arguments,
+            ],
+            cwd=ROOT,
+            env={**kept, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_settings_of_two_hosts_in_check_mode_with_one_line_on_their_sources(playbook, tmp_path):
+    (tmp_path / "mediastack").mkdir()
+    (tmp_path / "mediastack" / "config.yml").write_text("umask: '022'\n", encoding="utf-8")
+    code, output = playbook("--check", "-e", "service=sonarr,lidarr", MEDIASTACK_PUID="1001")
+    assert code == 0, output
+    notice = f"Settings from {tmp_path}/mediastack/config.yml: mediastack_umask; from the environment: mediastack_puid"
+    assert output.count(notice) == 1
+    assert output.count('services=["sonarr", "lidarr"] puid=1001') == 2
+
+
+def test_a_host_variable_called_service_changes_nothing(playbook):
+    code, output = playbook("--limit", "nas")
+    assert code == 0, output
+    assert "services=[] puid=1000" in output
+
+
+def test_mistakes_stop_the_run_readably(playbook):
+    code, output = playbook("--limit", "nas", "-e", "servcie=sonarr", "-e", "mediastack_profiles=jelyfin")
+    assert code != 0
+    assert "Nothing was touched: 2 problems with the settings." in output
+    assert 'mediastack_profiles: "jelyfin" is not a profile. Did you mean jellyfin?' in output
+    assert "-e servcie=: start knows no such name. Did you mean service=?" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hosts", "message"),
+    [
+        ((), "mediastack: {}", "the group 'mediastack' in the inventory"),
+        ((), "other: {hosts: {web: {}}}", "'mediastack' matches nothing in the inventory"),
+        (("--limit", "web"), HOSTS, "none of 'mediastack' is in --limit web."),
+        (("-e", "mediastack_hosts=nsa"), HOSTS, "'nsa' matches nothing in the inventory"),
+    ],
+)
+def test_no_host_to_work_on_is_an_error(playbook, arguments, hosts, message):
+    code, output = playbook(*arguments, hosts=hosts)
+    assert code != 0
+    assert "No host to work on: " in output
+    assert message in " ".join(output.split())
+
+
+def test_nothing_fails_where_nothing_runs(playbook):
+    code, output = playbook("--syntax-check", hosts="mediastack: {}")
+    assert code == 0, output
