@@ -87,11 +87,9 @@ def only_reports():
                 show(msg, color=color, stderr=stderr, **kwargs)
                 sys.stdout.flush()
             except BrokenPipeError:
-                # Who read has read enough (`| head`). An error here would stop Ansible's results thread, and the run for ever.
+                # The reader has enough (`| head`). An error here would end Ansible's results thread and hang the run.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif stderr:
-            show(msg, color=color, stderr=True, **kwargs)
-        elif color in (constants.COLOR_ERROR, constants.COLOR_UNREACHABLE):
+        elif stderr or color in (constants.COLOR_ERROR, constants.COLOR_UNREACHABLE):
             show(msg, color=color, stderr=True, **kwargs)
 
     display.display = show_report

@@ -16,7 +16,7 @@ attributes:
   diff_mode:
     description: Returns what has changed, or would change in check mode, as a diff.
   idempotent:
-    description: Run a second time with the same parameters it changes nothing, provided that nothing else changed the host.
+    description: Run a second time with the same parameters it changes nothing, if nothing else changed the host.
   platform:
     description: Where the module runs.
     platforms: posix

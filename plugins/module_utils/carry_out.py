@@ -34,8 +34,10 @@ class Carrier:
     """Carries out plans in one project."""
 
     def __init__(self, docker, compose, gate, deadline, timeout=None):
-        """`compose()` gives the ComposeProject as it is then, `gate`: a Gate, `deadline`: of the whole run (monotonic seconds),
-        `timeout`: seconds that a container gets for stopping; None: its own."""
+        """`compose()` gives the ComposeProject as it is then; `gate`: a Gate.
+
+        `deadline`: of the whole run, monotonic seconds; `timeout`: what a container gets for stopping; None: its own.
+        """
         self._docker = docker
         self._compose = compose
         self._gate = gate
@@ -44,21 +46,32 @@ class Carrier:
         self._parents, self._pins = {}, {}
         #: service → what went wrong with it.
         self.failures = {}
+        #: Services that were not brought up, because of what failed before them.
+        self.skipped = []
 
     def carry_out(self, plan, project, needs, parents, pins=None, while_stopped=None, edited=()):
         """Do what `plan` says to `project` (as it was read).
 
-        `needs`: service → {service: condition}; `parents`: service → service whose network it shares; `pins`: service → (image id, image it stands for); `while_stopped()` is called when
-        everything that must be down is down, the services `edited` among it. What goes wrong with single services is in `failures`.
+        `needs`: service → {service: condition}; `parents`: service → service whose network it shares; `pins`: service
+        → (image id, image it stands for); `while_stopped()` is called when everything that must be down is down, the
+        services `edited` among it. What goes wrong with single services is in `failures`.
         """
         self._parents, self._pins = parents, pins or {}
         self._clear(plan, needs)
         self._take_down(plan, project, needs, edited)
         if while_stopped:
-            while_stopped()
+            self._while_stopped(while_stopped, plan)
         acting = plan.acting(START, RESTART, CREATE, RECREATE)
         for layer in layers(acting, needs):
             self._bring_up(self._permitted(layer, needs), plan)
+
+    def _while_stopped(self, work, plan):
+        try:
+            work()
+        except Exception:
+            # It could not be done (a full disk, say): what was stopped for it runs again, as it was.
+            self._start(plan.acting(RESTART))
+            raise
 
     # Down
 
@@ -78,8 +91,14 @@ class Carrier:
         def must_stop(container):
             action = plan.decisions.get(container.service, Decision(NONE)).action
             # A dependent stops before its parent is replaced: no contained app ever runs without its container.
-            return container.active and container.id not in going and (
-                action in (STOP, RESTART) or (action == RECREATE and (container.parent_id or container.service in edited)))
+            return (
+                container.active
+                and container.id not in going
+                and (
+                    action in (STOP, RESTART)
+                    or (action == RECREATE and (container.parent_id or container.service in edited))
+                )
+            )
 
         self._stop([container for container in project.containers if must_stop(container)], needs)
 
@@ -105,17 +124,26 @@ class Carrier:
         """Run a command on containers of which some may be gone already, or be going: that is what we want of them."""
         done = self._docker.run(*arguments, check=False, **options)
         fine = ("no such container", "is already in progress", "is not paused")
-        if done.rc != 0 and not all(any(sign in line.lower() for sign in fine) for line in done.err.splitlines() if line.strip()):
-            raise DockerError("'docker %s' failed: %s" % (arguments[0], " / ".join(done.err.split("\n")).strip(" /")),
-                              rc=done.rc, stderr=done.err)
+        if done.rc != 0 and not all(
+            any(sign in line.lower() for sign in fine) for line in done.err.splitlines() if line.strip()
+        ):
+            raise DockerError(
+                "'docker %s' failed: %s" % (arguments[0], " / ".join(done.err.split("\n")).strip(" /")),
+                rc=done.rc,
+                stderr=done.err,
+            )
 
     # Up
 
     def _permitted(self, layer, needs):
         """The services of a layer whose needs are met; waits for them. The others are failures."""
         known = self._gate.read()
-        goals = {other: condition for service in layer for other, condition in (needs.get(service) or {}).items()
-                 if other not in self.failures and known.of(other)}
+        goals = {
+            other: condition
+            for service in layer
+            for other, condition in (needs.get(service) or {}).items()
+            if other not in self.failures and known.of(other)
+        }
         verdicts = self._gate.wait(goals, self._deadline, known, patient=True)
         for name, verdict in verdicts.items():
             if verdict.status != SETTLED:
@@ -125,7 +153,10 @@ class Carrier:
             lacking = [other for other in needs.get(service) or {} if other in self.failures]
             if lacking:
                 self.failures[service] = "was not started, because it needs %s, which %s" % (
-                    lacking[0], self.failures[lacking[0]])
+                    lacking[0],
+                    self.failures[lacking[0]],
+                )
+                self.skipped.append(service)
             else:
                 permitted.append(service)
         return permitted
@@ -161,8 +192,9 @@ class Carrier:
         compose = self._compose()
         with _OverrideFile(compose.path, self._overrides(services)) as extra:
             arguments = compose.up(services, force, self._timeout, extra)
-            self._docker.run(*arguments, cwd=compose.path, env=compose.environ,
-                             deadline=UP_DEADLINE + 10 * len(services))
+            self._docker.run(
+                *arguments, cwd=compose.path, env=compose.environ, deadline=UP_DEADLINE + 10 * len(services)
+            )
 
     def _overrides(self, services):
         images = {name: self._pins[name] for name in services if name in self._pins}
@@ -180,7 +212,9 @@ class Carrier:
             self._tolerant("unpause", *frozen)
         resting = [container for container in containers if container.status in ("exited", "created")]
         if resting:
-            done = self._docker.run("start", *(container.id for container in resting), check=False, deadline=UP_DEADLINE)
+            done = self._docker.run(
+                "start", *(container.id for container in resting), check=False, deadline=UP_DEADLINE
+            )
             if done.rc != 0:
                 blamed = _blame(self._gate.read(), services, done.err.strip())
                 self.failures.update(blamed or {resting[0].service: "could not be started: %s" % done.err.strip()})
@@ -215,7 +249,7 @@ def _blame(project, services, text):
                 blamed[name] = "could not be started: %s" % container.error
         if name not in blamed and not any(container.status == "running" for container in containers):
             names = [container.name for container in containers] + [name]
-            if any("container %s " % one in text.lower() or '"/%s"' % one in text for one in names):
+            if any("ontainer %s " % one in text or '"/%s"' % one in text for one in names):
                 blamed[name] = "could not be started: %s" % text
     return blamed
 

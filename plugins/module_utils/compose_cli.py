@@ -13,7 +13,12 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.engine_state im
 
 # https://docs.docker.com/reference/cli/docker/compose/#use--f-to-specify-the-name-and-path-of-one-or-more-compose-files
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-DEFAULT_OVERRIDES = ("compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml")
+DEFAULT_OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 
 
 class ComposeProject(NamedTuple):
@@ -68,13 +73,15 @@ def project_files(path):
     if value:
         separator = env_value(path, "COMPOSE_PATH_SEPARATOR") or os.pathsep
         return [os.path.join(path, name) for name in value.split(separator) if name]
-    bases, overrides = ([name for name in names if os.path.isfile(os.path.join(path, name))]
-                        for names in (DEFAULT_FILES, DEFAULT_OVERRIDES))
+    bases, overrides = (
+        [name for name in names if os.path.isfile(os.path.join(path, name))]
+        for names in (DEFAULT_FILES, DEFAULT_OVERRIDES)
+    )
     return [os.path.join(path, name) for name in bases[:1] + overrides[:1]] if bases else []
 
 
 def env_value(path, name):
-    """The value of `name` in the `.env` of directory `path`: plain or quoted text without references; "" when absent."""
+    """The value of `name` in the `.env` of directory `path`: text without references; "" when absent."""
     try:
         with open(os.path.join(path, ".env"), encoding="utf-8", errors="replace") as handle:
             lines = handle.read().splitlines()
@@ -92,8 +99,9 @@ def env_value(path, name):
 def overrides(images, parents):
     """Text of a Compose file that fixes for one call what only the host knows.
 
-    `images`: service → (id of the image it keeps, image that the files name); `parents`: service → id of the container whose network
-    it shares. Compose hashes a service with that id in it anyway; up to 2.20 it cannot find it by itself when called with `--no-deps`.
+    `images`: service → (id of the image it keeps, image that the files name); `parents`: service → id of the
+    container whose network it shares. Compose hashes a service with that id in it anyway; up to 2.20 it cannot find
+    it by itself when called with `--no-deps`.
     """
     services = {name: {"network_mode": "container:" + identifier} for name, identifier in parents.items()}
     for name, (identifier, asked) in images.items():

@@ -11,12 +11,17 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import netns
 from ansible_collections.homelab.mediastack.plugins.module_utils import wanted as wanted_services
 from ansible_collections.homelab.mediastack.plugins.module_utils.wanted import layers, needs_of_containers, selection
 
-NONE, START, RESTART, CREATE, RECREATE, STOP, REMOVE = "none", "start", "restart", "create", "recreate", "stop", "remove"
+NONE = "none"
+START = "start"
+RESTART = "restart"
+CREATE = "create"
+RECREATE = "recreate"
+STOP = "stop"
+REMOVE = "remove"
 _STRENGTH = (NONE, START, RESTART, RECREATE, CREATE)
 
 # Compose names the new container so until the old one is gone; killed in between, it keeps the name for ever.
 TEMPORARY_NAME = re.compile(r"^[0-9a-f]{12}_(.+)$")
-
 
 # Outside of our own stacks Compose itself is asked again whether it is so.
 COMPOSE_SAYS = "its Compose definition changed"
@@ -52,8 +57,11 @@ class Plan(NamedTuple):
 
     def acting(self, *actions):
         """Services for which something is to be done; with `actions`, only those."""
-        return [name for name, decision in self.decisions.items()
-                if (decision.action in actions if actions else decision.action != NONE)]
+        return [
+            name
+            for name, decision in self.decisions.items()
+            if (decision.action in actions if actions else decision.action != NONE)
+        ]
 
     def sentences(self):
         """The plan in words, one sentence an action, for people."""
@@ -86,7 +94,11 @@ class Aim(NamedTuple):
     duplicate_networks: Sequence = ()
 
 
-def plan_present(wanted, project, aim=Aim()):
+#: All services, nothing special.
+EVERYTHING = Aim()
+
+
+def plan_present(wanted, project, aim=EVERYTHING):
     """The Plan that makes `project` what `wanted` (name → Wanted) says."""
     needs = {name: want.depends_on for name, want in wanted.items()}
     selected = selection(wanted, aim.services)
@@ -107,8 +119,11 @@ def plan_present(wanted, project, aim=Aim()):
         remove = [container for container in project.containers if container.service not in wanted]
     idle = [container for name in selected if wanted[name].replicas == 0 for container in project.of(name)]
     ordered = {name: decisions[name] for name in wanted}
-    messages = ["%s: %s (left as it is: recreate is never)" % (name, "; ".join(decision.reasons))
-                for name, decision in ordered.items() if decision.action == NONE and decision.reasons]
+    messages = [
+        "%s: %s (left as it is: recreate is never)" % (name, "; ".join(decision.reasons))
+        for name, decision in ordered.items()
+        if decision.action == NONE and decision.reasons
+    ]
     return Plan(ordered, remove + [c for c in idle if c not in clear], clear, rename, aim.duplicate_networks, messages)
 
 
@@ -121,7 +136,11 @@ def plan_stopped(project, services=()):
 def plan_absent(project, services=()):
     """The Plan that removes the containers of `services` (empty: all); what lives in their network is stopped first."""
     decisions, messages = _leaving(project, services, REMOVE, lambda container: True)
-    gone = [container for container in project.containers if decisions.get(container.service, Decision(NONE)).action == REMOVE]
+    gone = [
+        container
+        for container in project.containers
+        if decisions.get(container.service, Decision(NONE)).action == REMOVE
+    ]
     return Plan(decisions, remove=gone, messages=messages)
 
 
@@ -144,11 +163,18 @@ def plan_restarted(project, services=(), wanted=None):
         shares = any(container.parent_id for container in containers)
         if name in asked and not containers:
             decisions[name] = Decision(CREATE, ["there is no container"])
-        elif shares and any(project.by_id(c.parent_id) is None for c in containers) and (name in asked or _any_active(containers)):
+        elif (
+            shares
+            and any(project.by_id(c.parent_id) is None for c in containers)
+            and (name in asked or _any_active(containers))
+        ):
             decisions[name] = Decision(RECREATE, ["its network parent is gone"])
         elif name in asked:
-            decisions[name] = Decision(RESTART, ["asked for"]) if _any_active(containers) else \
-                Decision(START, ["asked for, and it was not running"])
+            decisions[name] = (
+                Decision(RESTART, ["asked for"])
+                if _any_active(containers)
+                else Decision(START, ["asked for, and it was not running"])
+            )
         elif shares and parent_decision.action in (RESTART, START) and _any_active(containers):
             decisions[name] = Decision(RESTART, ["its network parent %s is restarted" % parent_name])
         elif shares and parent_decision.action in (CREATE, RECREATE) and _any_active(containers):
@@ -180,14 +206,19 @@ class _View(NamedTuple):
 
 
 def _sort_out(want, containers, aim):
-    """(kept, gone, renamed): the service's containers, what an interrupted run left, and what it left with a wrong name."""
+    """(kept, gone, renamed): the service's containers, what an interrupted run left half made, and misnamed."""
     doubled = {identifier for identifier, _name in aim.duplicate_networks}
 
     def misnamed(container):
         return container.name != want.container_name and TEMPORARY_NAME.match(container.name)
 
-    gone = [c for c in containers if c.status in ("created", "dead", "removing") or (misnamed(c) and not c.started_at)
-            or doubled.intersection(c.networks.values())]
+    gone = [
+        c
+        for c in containers
+        if c.status in ("created", "dead", "removing")
+        or (misnamed(c) and not c.started_at)
+        or doubled.intersection(c.networks.values())
+    ]
     kept = [c for c in containers if c not in gone and not misnamed(c)]
     renamed = []
     for container in containers:
@@ -259,7 +290,7 @@ def _definition_changes(want, container):
             found.append("its image changed from %s to %s" % (container.requested_image, want.image))
         else:
             found.append("its definition or a file that it mounts changed")
-    if want.config_hash and container.config_hash != want.config_hash:
+    if want.config_hashes and container.config_hash not in want.config_hashes:
         found.append(COMPOSE_SAYS)
     return found
 

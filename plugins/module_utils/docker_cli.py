@@ -23,11 +23,23 @@ EXTRA_PLACES = (
     "/share/*/.qpkg/container-station/usr/bin/docker",
 )
 
-# What of our own environment reaches docker: how to find the engine, registries and proxies. Nothing else, because Compose
-# prefers a variable of the environment to the same one in `.env` (a TZ of the login shell would win over the inventory's).
+# What of our own environment reaches docker: how to find the engine, registries and proxies. Nothing else, because
+# Compose prefers a variable of the environment to the same one in `.env` (a TZ of the login shell would win over the
+# inventory's).
 PASSED_ON = (
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "SSH_AUTH_SOCK",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 )
 
 READ_DEADLINE = 60
@@ -68,7 +80,10 @@ class Completed(NamedTuple):
 
 
 def find_docker(path=None, places=EXTRA_PLACES):
-    """Absolute path of the docker program, on `path` (default: PATH) or at one of `places`. EngineMissing when there is none."""
+    """Absolute path of the docker program, on `path` (default: PATH) or at one of `places`.
+
+    EngineMissing when there is none.
+    """
     found = shutil.which("docker", path=path)
     if found:
         return found
@@ -78,11 +93,15 @@ def find_docker(path=None, places=EXTRA_PLACES):
                 return candidate
     raise EngineMissing(
         "the docker program was found neither on PATH (%s) nor at %s: install Docker Engine with Compose v2"
-        % (path or os.environ.get("PATH", ""), ", ".join(places)), "cli")
+        % (path or os.environ.get("PATH", ""), ", ".join(places)),
+        "cli",
+    )
 
 
 def clean_environment(environ=None):
-    """The environment for docker: DOCKER_* and `PASSED_ON` of `environ`, and the switches that make Compose predictable."""
+    """The environment for docker: DOCKER_* and `PASSED_ON` of `environ`, and the switches that make Compose
+    predictable.
+    """
     environ = os.environ if environ is None else environ
     kept = {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("DOCKER_")}
     kept["LC_ALL"] = "C"
@@ -97,12 +116,11 @@ class Docker:
     """The docker program of this host."""
 
     def __init__(self, executable=None, environ=None):
-        """`executable`: path of the program (default: find it); `environ`: see `clean_environment`."""
+        """`executable`: path of the program, None: found at the first command; `environ`: see `clean_environment`."""
         self.environ = clean_environment(environ)
-        self.executable = executable or find_docker(self.environ.get("PATH"))
-        # QNAP and Synology keep the plugins' helpers beside the program.
-        self.environ["PATH"] = os.pathsep.join([self.environ.get("PATH", os.defpath), os.path.dirname(self.executable)])
-        # Files that every command inherits: with the run lock among them, the lock outlives us until the last command has ended.
+        self.executable = executable
+        # Files that every command inherits: with the run lock among them, the lock outlives us until the last command
+        # has ended.
         self.inherit = ()
 
     def run(self, *arguments, deadline=READ_DEADLINE, check=True, cwd=None, env=None, stdin=None):
@@ -111,44 +129,73 @@ class Docker:
         `deadline` in seconds; `env` is added to the clean environment; `stdin` is text or None.
         With `check`, a return code other than 0 raises DockerError, EngineMissing or EngineRefused.
         """
+        self._find()
         command = [self.executable] + [str(argument) for argument in arguments]
         environ = dict(self.environ, **env) if env else self.environ
         try:
             # A session of its own, so that at the deadline the Compose plugin, a child of docker, ends as well.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, cwd=cwd, env=environ, pass_fds=self.inherit, start_new_session=True)
+                command,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=environ,
+                pass_fds=self.inherit,
+                start_new_session=True,
+            )
         except OSError as error:
-            raise EngineMissing("cannot run %s: %s" % (self.executable, error.strerror), "cli", command=command)
+            raise EngineMissing(
+                "cannot run %s: %s" % (self.executable, error.strerror), "cli", command=command
+            ) from error
         try:
             out, err = process.communicate(None if stdin is None else stdin.encode("utf-8"), timeout=deadline)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as expired:
             _kill_session(process)
             raise DeadlineExceeded(
-                "'docker %s' did not end within %g s and was stopped: is the engine overloaded, or does it wait for a slow disk?"
-                % (_short(arguments), deadline), command=command)
+                "'docker %s' did not end within %g s and was stopped: is the engine overloaded, or its disk slow?"
+                % (_short(arguments), deadline),
+                command=command,
+            ) from expired
         done = Completed(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
         if check and done.rc != 0:
             raise explain(arguments, done, command)
         return done
+
+    def _find(self):
+        if self.executable is None:
+            self.executable = find_docker(self.environ.get("PATH"))
+            # QNAP and Synology keep the plugins' helpers beside the program.
+            places = [self.environ.get("PATH", os.defpath), os.path.dirname(self.executable)]
+            self.environ["PATH"] = os.pathsep.join(places)
 
 
 def explain(arguments, done, command=()):
     """The DockerError that tells why `docker ARGUMENTS` failed, with the remedy where it is known."""
     details = {"command": command, "rc": done.rc, "stderr": done.err}
     text = done.err.lower()
-    if "permission denied" in text and ("docker daemon socket" in text or "docker api" in text or "docker.sock" in text):
+    if "permission denied" in text and (
+        "docker daemon socket" in text or "docker api" in text or "docker.sock" in text
+    ):
         return EngineRefused(
             "this user may not use the Docker Engine (%s): run with become: true, or add the user to the group docker "
-            "(sudo usermod -aG docker USER) and log in again" % _last_line(done.err), **details)
-    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text \
-            or "failed to connect to the docker api" in text:
+            "(sudo usermod -aG docker USER) and log in again" % _last_line(done.err),
+            **details,
+        )
+    if (
+        "cannot connect to the docker daemon" in text
+        or "is the docker daemon running" in text
+        or "failed to connect to the docker api" in text
+    ):
         return EngineMissing(
             "the Docker Engine does not answer (%s): start it (sudo systemctl start docker)" % _last_line(done.err),
-            "daemon", **details)
+            "daemon",
+            **details,
+        )
     if arguments and arguments[0] == "compose" and _is_no_compose(text):
         return EngineMissing(
-            "the Compose v2 plugin of docker is missing: install docker-compose-plugin", "compose", **details)
+            "the Compose v2 plugin of docker is missing: install docker-compose-plugin", "compose", **details
+        )
     return DockerError("'docker %s' failed: %s" % (_short(arguments), complaint(done)), **details)
 
 
@@ -161,9 +208,16 @@ def complaint(done, limit=3):
 
 def _is_no_compose(text):
     # An old docker reads the flags of a missing plugin as its own.
-    return any(sign in text for sign in (
-        "'compose' is not a docker command", "unknown command: docker compose", "unknown flag: --ansi",
-        "unknown flag: --project-name", "unknown shorthand flag: 'p'"))
+    return any(
+        sign in text
+        for sign in (
+            "'compose' is not a docker command",
+            "unknown command: docker compose",
+            "unknown flag: --ansi",
+            "unknown flag: --project-name",
+            "unknown shorthand flag: 'p'",
+        )
+    )
 
 
 def _kill_session(process):

@@ -21,8 +21,9 @@ def gather(docker, local_images):
     EngineMissing when there is no Compose plugin.
     """
     with ThreadPoolExecutor(4) as pool:
-        version, compose, info, networks, containers = (pool.submit(question, docker) for question in (
-            _version, _compose, _info, _networks, _containers))
+        version, compose, info, networks, containers = (
+            pool.submit(question, docker) for question in (_version, _compose, _info, _networks, _containers)
+        )
         facts = dict(version.result(), **info.result())
         facts["compose"] = compose.result()
         facts["networks"] = networks.result()
@@ -33,8 +34,14 @@ def gather(docker, local_images):
 def _version(docker):
     found = json.loads(docker.run("version", "--format", "{{json .}}").out)
     server, client = found.get("Server") or {}, found.get("Client") or {}
-    return {"server": {"version": server.get("Version"), "api": server.get("ApiVersion"), "min_api": server.get("MinAPIVersion")},
-            "client": {"version": client.get("Version")}}
+    return {
+        "server": {
+            "version": server.get("Version"),
+            "api": server.get("ApiVersion"),
+            "min_api": server.get("MinAPIVersion"),
+        },
+        "client": {"version": client.get("Version")},
+    }
 
 
 def _compose(docker):

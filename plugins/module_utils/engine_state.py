@@ -37,7 +37,7 @@ def timestamp(text):
     if match.group(8):
         offset = int(match.group(9)) * 3600 + int(match.group(10)) * 60
         seconds -= offset if match.group(8) == "+" else -offset
-    return seconds * 10 ** 9 + int((match.group(7) or "").ljust(9, "0")[:9])
+    return seconds * 10**9 + int((match.group(7) or "").ljust(9, "0")[:9])
 
 
 class Container:
@@ -108,11 +108,11 @@ class Container:
     def parent_id(self):
         """Id of the container whose network namespace it shares; None with a network of its own."""
         mode = self.network_mode
-        return mode[len("container:"):] if mode.startswith("container:") else None
+        return mode[len("container:") :] if mode.startswith("container:") else None
 
     @property
     def depends_on(self):
-        """service → condition, as Compose wrote it down."""
+        """service → condition, as Compose wrote it down; nothing where it was called with `--no-deps`."""
         found = {}
         for entry in self.labels.get(COMPOSE + "depends_on", "").split(","):
             parts = entry.split(":")
@@ -138,8 +138,14 @@ class Container:
             number, _slash, protocol = target.partition("/")
             for binding in bindings or []:
                 if (binding.get("HostPort") or "").isdigit():
-                    found.append({"address": binding.get("HostIp") or "", "port": int(binding["HostPort"]),
-                                  "target": int(number), "protocol": protocol or "tcp"})
+                    found.append(
+                        {
+                            "address": binding.get("HostIp") or "",
+                            "port": int(binding["HostPort"]),
+                            "target": int(number),
+                            "protocol": protocol or "tcp",
+                        }
+                    )
         return sorted(found, key=lambda port: (port["port"], port["protocol"], port["address"]))
 
     @property
@@ -205,7 +211,9 @@ def inspect(docker, ids):
     done = docker.run("inspect", "--type", "container", *ids, check=False)
     others = [line for line in done.err.splitlines() if line.strip() and "no such container" not in line.lower()]
     if done.rc != 0 and (others or not done.out.strip()):
-        raise DockerError("'docker inspect' failed: %s" % " / ".join(others or ["it said nothing"]), rc=done.rc, stderr=done.err)
+        raise DockerError(
+            "'docker inspect' failed: %s" % " / ".join(others or ["it said nothing"]), rc=done.rc, stderr=done.err
+        )
     return [Container(raw) for raw in json.loads(done.out)]
 
 
@@ -224,12 +232,15 @@ class Networks:
 
     def gone(self, container):
         """Names of networks that `container` is attached to and that are no more: it cannot start."""
-        return sorted(name for name, identifier in container.networks.items() if identifier and identifier not in self._all)
+        return sorted(
+            name for name, identifier in container.networks.items() if identifier and identifier not in self._all
+        )
 
     def duplicates(self, containers):
         """[(id, name)] of networks of ours to remove, because another of the same name has more of `containers`.
 
-        Engines before 25 allow several networks of one name, and two runs at once make them; then nothing can be created any more.
+        Engines before 25 allow several networks of one name, and two runs at once make them; then nothing can be
+        created any more.
         """
         attached = [identifier for container in containers for identifier in container.networks.values()]
         found = []

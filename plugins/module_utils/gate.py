@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Is it really up? Predicates on one container, and the one waiter.
 
-`docker compose up --wait` is never used: it calls a crash loop healthy and its timeout is unreliable (measured with 2.40.3).
+`docker compose up --wait` is never used: it calls a crash loop healthy and its timeout is unreliable (measured with
+2.40.3).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ SETTLED, WAITING, FAILED = "settled", "waiting", "failed"
 STARTED, HEALTHY, COMPLETED, STABLE = "service_started", "service_healthy", "service_completed_successfully", "stable"
 
 POLL_SECONDS = 0.25
-# So many restarts make a loop, when the last life was shorter than what the engine itself takes for a good start (10 s).
+# So many restarts make a loop, when the last life was shorter than what the engine itself takes for a good start (10
+# s).
 LOOP_RESTARTS = 3
 SHORT_LIFE_SECONDS = 10
 # A container that has crashed before must hold out longer until it is believed.
@@ -24,7 +26,9 @@ CRASHED_BEFORE_FACTOR = 5
 
 
 class Verdict(NamedTuple):
-    """`status`: SETTLED, WAITING or FAILED; `what`: the reason in words; `stopped`: it ended although the engine would restart it."""
+    """`status`: SETTLED, WAITING or FAILED; `what`: the reason in words; `stopped`: it ended although the engine
+    would restart it.
+    """
 
     status: str
     what: str
@@ -51,8 +55,8 @@ class Watch:
 def judge(container, goal, stable_for, uptime, new_restarts=0):
     """The Verdict on one container.
 
-    `goal`: one of the four above; `stable_for` in seconds; `uptime`: seconds for which the present life is known to last;
-    `new_restarts`: restarts while it was watched.
+    `goal`: one of the four above; `stable_for` in seconds; `uptime`: seconds for which the present life is known to
+    last; `new_restarts`: restarts while it was watched.
     """
     if container.status == "exited":
         return _judge_exited(container, goal)
@@ -63,8 +67,11 @@ def judge(container, goal, stable_for, uptime, new_restarts=0):
             return Verdict(FAILED, "could not be started: %s" % container.error)
         return Verdict(WAITING, "was not started yet")
     if _loops(container, new_restarts):
-        return Verdict(FAILED, "crash loop: ended with code %d%s, restarted %d times" % (
-            container.exit_code, " (out of memory)" if container.oom_killed else "", container.restart_count))
+        return Verdict(
+            FAILED,
+            "crash loop: ended with code %d%s, restarted %d times"
+            % (container.exit_code, " (out of memory)" if container.oom_killed else "", container.restart_count),
+        )
     if container.status == "restarting":
         return Verdict(WAITING, "ended with code %d and is being restarted" % container.exit_code)
     if goal == COMPLETED:
@@ -96,14 +103,17 @@ class Gate:
     def look(self, goals, project):
         """service → Verdict on one Project; `goals`: service → what it is waited for."""
         self.project = project
-        return {service: self._worst([self._verdict(container, goal) for container in project.of(service)])
-                for service, goal in goals.items()}
+        return {
+            service: self._worst([self._verdict(container, goal) for container in project.of(service)])
+            for service, goal in goals.items()
+        }
 
     def wait(self, goals, deadline, project=None, patient=False):
         """Look until every service is settled, the first has failed, or `deadline` (monotonic seconds) has come.
 
-        `project`: what was read already; `patient`: go on for the others when one has failed. Returns service → Verdict; WAITING ones
-        are those that the deadline or another's failure cut short. The last Project looked at is kept as `project`.
+        `project`: what was read already; `patient`: go on for the others when one has failed. Returns service →
+        Verdict; WAITING ones are those that the deadline or another's failure cut short. The last Project looked at
+        is kept as `project`.
         """
         while True:
             verdicts = self.look(goals, project or self.read())
@@ -117,15 +127,19 @@ class Gate:
         now = self._clock()
         watch = self._watched.setdefault(container.id, Watch(container, now))
         watch.seen(container, now)
-        # The engine's clock serves for what began before we looked, ours for the rest: neither may jump us over the waiting.
+        # The engine's clock serves for what began before we looked, ours for the rest: neither may jump us over the
+        # waiting.
         uptime = max(now - watch.since, self._wall() - container.started_at / 1e9)
         return judge(container, goal, self.stable_for, uptime, container.restart_count - watch.restarts_at_first)
 
     @staticmethod
     def _worst(verdicts):
         order = (FAILED, WAITING, SETTLED)
-        return min(verdicts, key=lambda verdict: order.index(verdict.status)) if verdicts \
+        return (
+            min(verdicts, key=lambda verdict: order.index(verdict.status))
+            if verdicts
             else Verdict(FAILED, "has no container")
+        )
 
 
 def _judge_exited(container, goal):
@@ -134,14 +148,18 @@ def _judge_exited(container, goal):
     what = "ended with code %d%s" % (container.exit_code, " (out of memory)" if container.oom_killed else "")
     if container.error:
         what += ": " + container.error
-    return Verdict(FAILED, what, stopped=container.restart_policy in ("always", "unless-stopped") and not container.error)
+    return Verdict(
+        FAILED, what, stopped=container.restart_policy in ("always", "unless-stopped") and not container.error
+    )
 
 
 def _loops(container, new_restarts):
     if new_restarts >= LOOP_RESTARTS:
         return True
     life = (container.finished_at - container.started_at) / 1e9
-    return container.status == "restarting" and container.restart_count >= LOOP_RESTARTS and 0 <= life < SHORT_LIFE_SECONDS
+    return (
+        container.status == "restarting" and container.restart_count >= LOOP_RESTARTS and 0 <= life < SHORT_LIFE_SECONDS
+    )
 
 
 def _last_check(container):

@@ -19,7 +19,10 @@ PULLS_AT_ONCE = 3
 
 
 class PullError(DockerError):
-    """Images could not be had; the text names each with the services that need it and the reason. Nothing was changed."""
+    """Images could not be had; the text names each with the services that need it and the reason.
+
+    Nothing was changed.
+    """
 
 
 class LocalImage:
@@ -55,9 +58,12 @@ def pull(docker, users, platforms=None):
 
     `platforms`: image → platform to ask for.
     """
+
     def one(image):
         wish = (platforms or {}).get(image)
-        done = docker.run("pull", "--quiet", *(["--platform", wish] if wish else []), image, check=False, deadline=PULL_DEADLINE)
+        done = docker.run(
+            "pull", "--quiet", *(["--platform", wish] if wish else []), image, check=False, deadline=PULL_DEADLINE
+        )
         return None if done.rc == 0 else complaint(done, 2)
 
     def careful(image):
@@ -72,8 +78,10 @@ def pull(docker, users, platforms=None):
         answers = dict(zip(users, pool.map(careful, users)))
     refused = ["%s (for %s): %s" % (image, ", ".join(users[image]), why) for image, why in answers.items() if why]
     if refused:
-        raise PullError("%d of %d images could not be pulled, so nothing was changed:\n  %s" % (
-            len(refused), len(users), "\n  ".join(refused)))
+        raise PullError(
+            "%d of %d images could not be pulled, so nothing was changed:\n  %s"
+            % (len(refused), len(users), "\n  ".join(refused))
+        )
 
 
 class Supply:
@@ -102,22 +110,25 @@ class Supply:
         """image → services, for images that are to be had before `services` can get new containers."""
         users = self.users(services)
         kept = self.kept(services, project)
-        return {image: names for image, names in users.items()
-                if self.local([image])[image] is None and not all(name in kept for name in names)}
+        return {
+            image: names
+            for image, names in users.items()
+            if self.local([image])[image] is None and not all(name in kept for name in names)
+        }
 
-    def kept(self, services, project, moved=()):
-        """service → (image id, image it stands for), for services that get a new container but must keep the image they have.
+    def kept(self, services, project):
+        """service → (image id, image it stands for), for services that must keep the image they have in a new container.
 
         That is so where the inventory names the same image as before, and the local tag has moved or is gone.
-        `moved`: services that are to follow the tag.
         """
         local = self.local([self._wanted[name].image for name in services])
         found = {}
         for name in services:
             image = self._wanted[name].image
             for container in project.of(name):
-                if container.requested_image == image and name not in moved and (
-                        local[image] is None or local[image].id != container.image_id):
+                if container.requested_image == image and (
+                    local[image] is None or local[image].id != container.image_id
+                ):
                     found[name] = (container.image_id, image)
         return found
 
@@ -126,13 +137,19 @@ class Supply:
         before = self.local(users)
         pull(self._docker, users, self._platforms)
         self._local.update(look_up(self._docker, list(users)))
-        return {image: names for image, names in users.items()
-                if before[image] is None or self._local[image] is None or before[image].id != self._local[image].id}
+        return {
+            image: names
+            for image, names in users.items()
+            if before[image] is None or self._local[image] is None or before[image].id != self._local[image].id
+        }
 
     def not_fixed(self, services):
         """image → services, for images that a registry may have renewed, or that are missing."""
-        return {image: names for image, names in self.users(services).items()
-                if "@" not in image or self.local([image])[image] is None}
+        return {
+            image: names
+            for image, names in self.users(services).items()
+            if "@" not in image or self.local([image])[image] is None
+        }
 
     def digests(self):
         """image id → digest, of all images that were looked at."""

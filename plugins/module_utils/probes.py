@@ -18,6 +18,7 @@ import queue
 import socket
 import threading
 import time
+import urllib.parse
 from typing import NamedTuple
 
 OK = "ok"
@@ -115,7 +116,8 @@ def http_probe(target, health):
 
     Keys: `path` (default `/`), `status` (codes, default [200]), `json` (these keys equal, nested maps too), `text` (the
     body without surrounding space equals), `contains` (the body holds it), `headers` (sent with the request).
-    Redirects are answers like any other: they are never followed.
+    Redirects are answers like any other and not followed, but for one: to the same path below a URL base, which a user
+    sets in the app itself (`/ping` → `/sonarr/ping`; the *arr apps answer 307).
     """
     path = health.get("path") or "/"
     return "http://%s%s" % (target.netloc(), path), functools.partial(_http, target, path, health)
@@ -209,7 +211,15 @@ def _tcp(target, attempt):
         raise ProbeFailed("connection accepted and reset at once: nothing listens in the container") from None
 
 
-def _http(target, path, health, attempt):
+def _below_url_base(response, path):
+    """The path that the answer points to when it is `path` below a URL base, else None."""
+    if response.status not in (301, 302, 307, 308) or path == "/":
+        return None
+    place = urllib.parse.urlsplit(response.getheader("Location") or "").path
+    return place if place != path and place.endswith(path) else None
+
+
+def _http(target, path, health, attempt, redirected=False):
     """One GET, judged by status and body."""
     connection = http.client.HTTPConnection(target.address, target.port)
     connection.sock = attempt.connect(target.address, target.port)
@@ -223,6 +233,10 @@ def _http(target, path, health, attempt):
     try:
         response = connection.getresponse()
         attempt.stage = "reading the answer (HTTP %d)" % response.status
+        based = None if redirected else _below_url_base(response, path)
+        if based:
+            _http(target, based, health, attempt, redirected=True)
+            return
         _judge_status(response, health)
         if any(health.get(key) is not None for key in ("json", "text", "contains")):
             judge_body(_read(response, attempt), health)

@@ -1,6 +1,8 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a bundle wants on the host's disks: secrets, files, directories, presets and the saved address, planned and written as one."""
+"""What a bundle wants on the host's disks: secrets, files, directories, presets and the saved address, planned and
+written as one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Rendered:
         #: service → content label.
         self.labels = self._files.labels
         created = [change["path"] for change in self.file_changes if change["action"] == "create"]
-        self.logins = [name for name in first_login.plan(bundle.get("services") or {}, self._path, created) if name in selected]
+        self.logins = [
+            name for name in first_login.plan(bundle.get("services") or {}, self._path, created) if name in selected
+        ]
         self._made = []
 
     @property
@@ -47,8 +51,10 @@ class Rendered:
         """service → why it must not run while its preset file is written."""
         why = {}
         for change in self.preset_changes:
-            why.setdefault(change["service"], []).append("its %s is %s" % (
-                os.path.basename(change["path"]), "edited" if change["action"] == "edit" else "written"))
+            why.setdefault(change["service"], []).append(
+                "its %s is %s"
+                % (os.path.basename(change["path"]), "edited" if change["action"] == "edit" else "written")
+            )
         return {service: "; ".join(texts) for service, texts in why.items()}
 
     @property
@@ -68,8 +74,13 @@ class Rendered:
 
     def make_project_directory(self):
         """Create only the directories down to the project, so that there is a place for the lock."""
-        above = [change for change in self.file_changes if change["kind"] == "directory" and change["action"] == "create"
-                 and (self._path + os.sep).startswith(change["path"].rstrip(os.sep) + os.sep)]
+        above = [
+            change
+            for change in self.file_changes
+            if change["kind"] == "directory"
+            and change["action"] == "create"
+            and (self._path + os.sep).startswith(change["path"].rstrip(os.sep) + os.sep)
+        ]
         self._files.apply(above)
         self._made = above
 
@@ -85,5 +96,11 @@ class Rendered:
 
     def log_in(self, project, deadline):
         """Set the first logins that are due; service → what happened. `deadline`: of the monotonic clock."""
-        return first_login.apply(self.logins, self._bundle["services"], self.values,
-                                 [container.raw for container in project.containers], deadline, self._path)
+        return first_login.apply(
+            self.logins,
+            self._bundle["services"],
+            self.values,
+            [container.raw for container in project.containers],
+            deadline,
+            self._path,
+        )

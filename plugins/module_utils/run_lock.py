@@ -3,13 +3,14 @@
 """The run lock of a project: one run at a time, and everybody can read who holds it.
 
 Compose has no lock: two runs at once leave duplicate networks and containers with wrong names. The lock is a flock on
-`.mediastack/run.lock`; who holds it stands in `.mediastack/run.json` beside it. A flock ends with the last process that has the file
-open, also after SIGKILL, so there is no stale lock to break. The docker commands of a run inherit the file: a killed run stays locked
-until the command that it had started has ended.
+`.mediastack/run.lock`; who holds it stands in `.mediastack/run.json` beside it. A flock ends with the last process
+that has the file open, also after SIGKILL, so there is no stale lock to break. The docker commands of a run inherit
+the file: a killed run stays locked until the command that it had started has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import fcntl
@@ -63,31 +64,35 @@ class RunLock:
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
         except OSError as error:
-            raise LockError("cannot create %s: %s" % (self.directory, error.strerror))
+            raise LockError("cannot create %s: %s" % (self.directory, error.strerror)) from error
 
     def __enter__(self):
         path = os.path.join(self.directory, LOCK_FILE)
         try:
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except PermissionError:
-            raise LockError("no permission for %s: run with become: true, or as the user who ran it before" % path)
+        except PermissionError as error:
+            raise LockError(
+                "no permission for %s: run with become: true, or as the user who ran it before" % path
+            ) from error
         except OSError as error:
-            raise LockError("cannot open %s: %s" % (path, error.strerror))
+            raise LockError("cannot open %s: %s" % (path, error.strerror)) from error
         try:
             self._acquire(path)
+            self.earlier = self.read_record()
+            if not self.shared:
+                self._record = describe_run(self.what)
+                self._write_record()
         except BaseException:
             self._close()
             raise
-        self.earlier = self.read_record()
-        if not self.shared:
-            self._record = describe_run(self.what)
-            self._write_record()
         return self
 
     def __exit__(self, _kind, _error, _trace):
         if not self.shared:
             self._record["finished"] = _now()
-            self._write_record()
+            # On a full disk the run may just have failed for that reason, which is what should be heard of.
+            with contextlib.suppress(LockError):
+                self._write_record()
         self._close()
 
     def _acquire(self, path):
@@ -99,7 +104,9 @@ class RunLock:
                 return
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise LockError("cannot lock %s: %s: does its file system support locks?" % (path, error.strerror))
+                    raise LockError(
+                        "cannot lock %s: %s: does its file system support locks?" % (path, error.strerror)
+                    ) from error
             if self._clock() >= deadline:
                 raise LockError(describe_wait(self.project_path, self.read_record(), self.timeout))
             self.waited = True
@@ -123,30 +130,42 @@ class RunLock:
         path = os.path.join(self.directory, RECORD_FILE)
         temporary = "%s.%d.tmp" % (path, os.getpid())
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
+            with open(
+                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+            ) as handle:
                 json.dump(self._record, handle)
             os.replace(temporary, path)
         except OSError as error:
-            raise LockError("cannot write %s: %s" % (path, error.strerror))
+            raise LockError("cannot write %s: %s" % (path, error.strerror)) from error
 
 
 def describe_run(what):
     """The record of a run that begins now."""
-    return {"what": what, "who": os.environ.get("SUDO_USER") or _user(), "pid": os.getpid(), "host": platform.node(),
-            "started": _now(), "finished": None}
+    return {
+        "what": what,
+        "who": os.environ.get("SUDO_USER") or _user(),
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "started": _now(),
+        "finished": None,
+    }
 
 
 def describe_wait(project_path, record, timeout):
     """The error text of a run that waited in vain; `record` of the holder or None."""
     if record and not record.get("finished"):
         holder = "%s (%s, process %s on %s, since %s)" % tuple(
-            record.get(key, "unknown") for key in ("what", "who", "pid", "host", "started"))
+            record.get(key, "unknown") for key in ("what", "who", "pid", "host", "started")
+        )
         if record.get("host") == platform.node() and not _alive(record.get("pid")):
             holder += "; that process is gone, but a docker command that it started still runs"
     else:
         holder = "a run that only looks (check mode)"
     return "another run works on %s: %s. Waited %g s for it (lock_timeout): run again when it has ended" % (
-        project_path, holder, timeout)
+        project_path,
+        holder,
+        timeout,
+    )
 
 
 def _alive(pid):

@@ -16,13 +16,18 @@ def run(request, docker=None):
     made = None
     try:
         docker = docker or Docker()
-        source = Bundled(request.bundle, request.check, request.services) if request.bundle else \
-            Plain(docker, request.project_path, request.profiles)
+        source = (
+            Bundled(request.bundle, request.check, request.services)
+            if request.bundle
+            else Plain(docker, request.project_path, request.profiles)
+        )
         made = _kind(request.state)(request, docker, source)
-        return made.run(), None
+        result = made.run()
+        return dict(result, engine_missing_reason=made.no_engine) if made.no_engine else result, None
     except EngineMissing as error:
-        return dict(_so_far(made), engine_missing=True, engine_missing_reason=error.what), \
-            None if request.engine_missing_ok else str(error)
+        return dict(
+            _so_far(made), engine_missing=True, engine_missing_reason=error.what
+        ), None if request.engine_missing_ok else str(error)
     except StackError as error:
         return dict(_so_far(made), **error.details), str(error)
     except (DockerError, FileError, LockError, SourceError) as error:
@@ -32,13 +37,28 @@ def run(request, docker=None):
 def _kind(state):
     if state == "present":
         from ansible_collections.homelab.mediastack.plugins.module_utils.stack_present import Present
+
         return Present
     from ansible_collections.homelab.mediastack.plugins.module_utils import stack_verbs
-    return {"stopped": stack_verbs.Stopped, "restarted": stack_verbs.Restarted, "absent": stack_verbs.Absent,
-            "pulled": stack_verbs.Pulled}[state]
+
+    return {
+        "stopped": stack_verbs.Stopped,
+        "restarted": stack_verbs.Restarted,
+        "absent": stack_verbs.Absent,
+        "pulled": stack_verbs.Pulled,
+    }[state]
 
 
 def _so_far(made):
-    return made.result() if made else {
-        "changed": False, "diff": [], "messages": [], "actions": [], "files": {}, "removed": [], "services": {},
-        "engine_missing": False}
+    if made:
+        return made.result_of_failure()
+    return {
+        "changed": False,
+        "diff": [],
+        "messages": [],
+        "actions": [],
+        "files": {},
+        "removed": [],
+        "services": {},
+        "engine_missing": False,
+    }

@@ -7,6 +7,8 @@ A run that finds nothing to do asks the engine twice (`docker ps`, `docker inspe
 
 from __future__ import annotations
 
+import os
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, wanted
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Aim
@@ -19,7 +21,7 @@ class Present(Run):
 
     def __init__(self, request, docker, source):
         super().__init__(request, docker, source)
-        self.supply = None
+        self.host_checked = False
         self.pulls = {}
         self.moved = {}
 
@@ -31,9 +33,14 @@ class Present(Run):
             try:
                 self.source.rendered.make_project_directory()
             except FileError:
-                # Another first run may have been quicker; then there is a place for the lock.
-                if not lock.possible:
+                # Another first run may be making the same directories: what was seen is out of date then.
+                if not os.path.isdir(os.path.dirname(self.path)):
                     raise
+                self.project = None
+        elif not os.path.isdir(self.path):
+            raise StackError(
+                "there is no directory %s: set project_path to the directory that holds compose.yaml" % self.path
+            )
         lock.make_place()
         return True
 
@@ -44,6 +51,9 @@ class Present(Run):
         if self.request.pull == "always" and not self.request.check:
             self.check_host()
             self.pull_always()
+        if self.no_engine:
+            self.describe_without_engine()
+            return
         if self.idle():
             self.refuse_foreign()
             self.describe()
@@ -59,11 +69,14 @@ class Present(Run):
             return
         if self.pulls:
             self.supply.pull(self.pulls)
+        self.touched = True
         rendered = self.source.rendered
         if rendered:
             rendered.write()
-        self.converge(self.plan, self.supply.kept(self.new_containers(), self.project, self.moved),
-                      rendered.write_presets if rendered and rendered.preset_changes else None, rendered.edits if rendered else ())
+        if rendered and rendered.preset_changes:
+            self.converge(self.plan, rendered.write_presets, rendered.edits)
+        else:
+            self.converge(self.plan)
         self.log_in()
 
     # Looking
@@ -71,6 +84,8 @@ class Present(Run):
     def look(self):
         """Read everything, and plan."""
         from ansible_collections.homelab.mediastack.plugins.module_utils.images import Supply
+
+        self.host_checked = False
         self.project = self.read()
         if self.request.bundle:
             self.refuse_unknown(self.request.bundle["services"])
@@ -84,18 +99,32 @@ class Present(Run):
     def make_plan(self, **more):
         """The Plan for what was read; `more`: fields of Aim."""
         rendered = self.source.rendered
-        return convergence.plan_present(self.wanted, self.project, Aim(
-            services=self.request.services, recreate=self.request.recreate, remove_orphans=self.request.remove_orphans,
-            edits=rendered.edits if rendered else {}, new_images=self.moved, **more))
+        return convergence.plan_present(
+            self.wanted,
+            self.project,
+            Aim(
+                services=self.request.services,
+                recreate=self.request.recreate,
+                remove_orphans=self.request.remove_orphans,
+                edits=rendered.edits if rendered else {},
+                new_images=self.moved,
+                **more,
+            ),
+        )
 
     def network_trouble(self):
         """Fields of Aim: networks that are gone or double, so that containers attached to them cannot start."""
         if not self.project.containers:
             return {}
         networks = engine_state.read_networks(self.docker, self.name)
-        return {"broken_networks": {container.id: "its network %s is gone" % ", ".join(networks.gone(container))
-                                    for container in self.project.containers if networks.gone(container)},
-                "duplicate_networks": networks.duplicates(self.project.containers)}
+        return {
+            "broken_networks": {
+                container.id: "its network %s is gone" % ", ".join(networks.gone(container))
+                for container in self.project.containers
+                if networks.gone(container)
+            },
+            "duplicate_networks": networks.duplicates(self.project.containers),
+        }
 
     def idle(self):
         """Whether nothing differs."""
@@ -104,14 +133,21 @@ class Present(Run):
 
     def goals(self):
         """Every selected service, whatever was done to it."""
-        return {name: STABLE for name in wanted.selection(self.wanted, self.request.services) if self.wanted[name].replicas}
+        return {
+            name: STABLE for name in wanted.selection(self.wanted, self.request.services) if self.wanted[name].replicas
+        }
 
     def what_is_left(self):
         """What a fresh plan would still do; where only Compose sees a difference it has had its say."""
         recreate = "auto" if self.request.recreate == "always" else self.request.recreate
-        plan = convergence.plan_present(self.wanted, self.project, Aim(
-            services=self.request.services, recreate=recreate, remove_orphans=self.request.remove_orphans))
-        return plan._replace(decisions={name: decision for name, decision in plan.decisions.items() if not decision.gentle})
+        plan = convergence.plan_present(
+            self.wanted,
+            self.project,
+            Aim(services=self.request.services, recreate=recreate, remove_orphans=self.request.remove_orphans),
+        )
+        return plan._replace(
+            decisions={name: decision for name, decision in plan.decisions.items() if not decision.gentle}
+        )
 
     # Refusing
 
@@ -121,16 +157,21 @@ class Present(Run):
         problems = [rendered.bind_problem] if rendered and rendered.bind_problem else []
         if self.project.foreign:
             from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine
+
             ours = self.request.bundle or {"project": {"name": self.name, "path": self.path}}
             problems += preflight_engine.foreign_containers(ours, [container.raw for container in self.project.foreign])
         self.raise_problems(problems)
 
     def check_host(self):
-        """All checks before anything is touched."""
+        """All checks before anything is touched; once for what was seen."""
+        if self.host_checked:
+            return
+        self.host_checked = True
         if not self.request.bundle:
             self.refuse_foreign()
             return
         from ansible_collections.homelab.mediastack.plugins.module_utils import engine_facts, preflight
+
         local = self.supply.local([want.image for want in self.wanted.values()])
         facts, containers = engine_facts.gather(self.docker, local)
         warnings = []
@@ -142,6 +183,7 @@ class Present(Run):
         """StackError with all `problems` of preflight, if there are any."""
         if problems:
             from ansible_collections.homelab.mediastack.plugins.module_utils import preflight
+
             raise StackError(preflight.message(problems), problems=problems)
 
     # Images
@@ -156,9 +198,17 @@ class Present(Run):
         if self.request.check and self.request.pull == "always":
             self.pulls = self.supply.not_fixed(wanted.selection(self.wanted, self.request.services))
             self.messages.append("pull is always: what newer images will change beyond this cannot be predicted")
+        built = [name for names in self.pulls.values() for name in names if self.wanted[name].built]
+        if built:
+            raise StackError(
+                "the images of %s are built from this project, which was not done yet: run 'docker compose build' in %s"
+                % (", ".join(sorted(built)), self.path)
+            )
         if self.pulls and self.request.pull == "never":
-            raise StackError("pull is never, but these images are not on the host, so nothing was changed: %s" % ", ".join(
-                "%s (for %s)" % (image, ", ".join(names)) for image, names in sorted(self.pulls.items())))
+            raise StackError(
+                "pull is never, but these images are not on the host, so nothing was changed: %s"
+                % ", ".join("%s (for %s)" % (image, ", ".join(names)) for image, names in sorted(self.pulls.items()))
+            )
 
     def pull_always(self):
         """Pull whatever a registry may have renewed, and plan again for the images that are others now."""
@@ -177,9 +227,9 @@ class Present(Run):
         self.changed = self.changed or bool(users)
         self.actions += ["pull %s for %s" % (image, ", ".join(names)) for image, names in sorted(users.items())]
 
-    def digests(self):
-        """Of the images that this run looked at."""
-        return self.supply.digests() if self.supply else {}
+    def pins(self, plan):
+        """With `pull: always`, services follow their tag."""
+        return {name: pin for name, pin in super().pins(plan).items() if name not in self.moved}
 
     # Saying and doing
 
@@ -194,6 +244,12 @@ class Present(Run):
         super().describe()
         if rendered:
             self.actions += ["set the first login of %s" % name for name in rendered.logins]
+
+    def describe_without_engine(self):
+        """Check mode on a host that has no engine yet: what would be pulled, and no more than that."""
+        self.pulls = self.supply.users(wanted.selection(self.wanted, self.request.services))
+        self.describe()
+        self.messages.append("there is no usable engine yet: what happens after it is installed is a guess")
 
     def log_in(self):
         """Set the first logins that are due."""

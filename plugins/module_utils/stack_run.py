@@ -1,21 +1,25 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What every run of `compose_stack` has in common: the lock, looking, predicting, carrying out, the gate and the result."""
+"""What every run of `compose_stack` has in common: the lock, looking, predicting, carrying out, the gate and the
+result.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import time
 from typing import NamedTuple, Sequence
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, stack_report, wanted
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Decision, Plan
-from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import EngineMissing
+from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import DockerError, EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.engine_state import Project
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import FAILED, SETTLED, STABLE, STARTED, Gate
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import RunLock
 
-# How often a run looks again after its own work: gluetun may have restarted meanwhile, or someone may have stopped something.
+# How often a run looks again after its own work: gluetun may have restarted meanwhile, or someone may have stopped
+# something.
 ROUNDS = 3
 
 
@@ -63,6 +67,11 @@ class Run:
         self.plan = Plan()
         self.gate = None
         self.deadline = None
+        self.supply = None
+        #: Whether anything was changed already: until then a failure leaves everything as it was.
+        self.touched = False
+        #: Check mode on a host without engine: what is missing (see EngineMissing), else None.
+        self.no_engine = None
         #: Parts of the result.
         self.changed = False
         self.messages = list((request.bundle or {}).get("messages") or [])
@@ -83,29 +92,34 @@ class Run:
 
     def goals(self):
         """service → what is waited for at the end."""
-        return dict.fromkeys(self.plan.acting(convergence.START, convergence.RESTART, convergence.CREATE, convergence.RECREATE), STABLE)
+        return dict.fromkeys(
+            self.plan.acting(convergence.START, convergence.RESTART, convergence.CREATE, convergence.RECREATE), STABLE
+        )
 
     def what_is_left(self):
         """The Plan for another round, after a look at what this one made; empty when all is well."""
         raise NotImplementedError
 
-    def digests(self):
-        """image id → digest that this run learned."""
-        return {}
-
     # The frame
 
     def run(self):
         """Do what was asked for; the result of the module. Any of the errors of the parts when it cannot be."""
-        lock = RunLock(self.path, "compose_stack state=%s" % self.request.state, self.request.lock_timeout, shared=self.request.check)
+        lock = RunLock(
+            self.path,
+            "compose_stack state=%s" % self.request.state,
+            self.request.lock_timeout,
+            shared=self.request.check,
+        )
         if not lock.possible and (self.request.check or not self.prepare_place(lock)):
             self.work(None)
             return self.result()
         with lock:
             self.docker.inherit = (lock.descriptor,)
             if lock.interrupted and not self.request.check:
-                self.messages.append("an earlier run (%s by %s, since %s) was interrupted; this one repairs what it left" % tuple(
-                    lock.earlier.get(key, "unknown") for key in ("what", "who", "started")))
+                self.messages.append(
+                    "an earlier run (%s by %s, since %s) was interrupted; this one repairs what it left"
+                    % tuple(lock.earlier.get(key, "unknown") for key in ("what", "who", "started"))
+                )
             self.work(lock)
             return self.result()
 
@@ -115,8 +129,9 @@ class Run:
         """The Project as it is now."""
         try:
             return engine_state.read_project(self.docker, self.name, self.path)
-        except EngineMissing:
+        except EngineMissing as error:
             if self.request.check and self.request.engine_missing_ok:
+                self.no_engine = error.what
                 return Project(self.name, self.path, [])
             raise
 
@@ -125,8 +140,10 @@ class Run:
         for name in self.request.services:
             if name not in names:
                 near = difflib.get_close_matches(name, list(names), 1)
-                raise StackError("there is no service %s%s. The services here: %s" % (
-                    name, " (did you mean %s?)" % near[0] if near else "", ", ".join(sorted(names)) or "none"))
+                raise StackError(
+                    "there is no service %s%s. The services here: %s"
+                    % (name, " (did you mean %s?)" % near[0] if near else "", ", ".join(sorted(names)) or "none")
+                )
 
     # Saying
 
@@ -141,15 +158,30 @@ class Run:
         self.changed = self.changed or not self.plan.empty
 
     def result(self):
-        """The result of the module, so far."""
+        """The result of the module."""
         project = self.project or Project(self.name, self.path, [])
-        known = stack_report.digests(self.path, {} if self.request.check else self.digests())
+        known = stack_report.digests(self.path, self.supply.digests() if self.supply and self.touched else {})
         rendered = self.source.rendered
         return {
-            "changed": self.changed, "diff": self.diff, "messages": self.messages, "actions": self.actions,
-            "files": rendered.actions if rendered else {}, "removed": self.removed, "engine_missing": False,
+            "changed": self.changed,
+            "diff": self.diff,
+            "messages": self.messages,
+            "actions": self.actions,
+            "files": rendered.actions if rendered else {},
+            "removed": self.removed,
+            "engine_missing": self.no_engine is not None,
             "services": stack_report.services(list(self.wanted) or project.services, project, self.decisions, known),
         }
+
+    def result_of_failure(self):
+        """The result of a run that failed: what it did, not what it was about to do."""
+        if not self.touched:
+            self.changed, self.actions, self.diff, self.removed, self.decisions = False, [], [], [], {}
+            return dict(self.result(), files={})
+        if self.gate:
+            with contextlib.suppress(DockerError):
+                self.project = self.read()
+        return self.result()
 
     # Doing
 
@@ -159,22 +191,55 @@ class Run:
             self.deadline = time.monotonic() + self.request.wait_timeout
             self.gate = Gate(self.read, self.request.stable_for)
 
-    def carry(self, plan, pins=None, while_stopped=None, edited=()):
+    def pins(self, plan):
+        """service → (image id, image it stands for): images that a service keeps although it gets a new container."""
+        names = [name for name in plan.acting(convergence.CREATE, convergence.RECREATE) if name in self.wanted]
+        return self.supply.kept(names, self.project) if self.supply else {}
+
+    def carry(self, plan, while_stopped=None, edited=()):
         """Carry out `plan`; service → what went wrong."""
         from ansible_collections.homelab.mediastack.plugins.module_utils.carry_out import Carrier
+
         self.prepare_gate()
-        carrier = Carrier(self.docker, lambda: self.source.compose(self.name), self.gate, self.deadline, self.request.timeout)
-        needs = dict(wanted.needs_of_containers(self.project), **{name: want.depends_on for name, want in self.wanted.items()})
-        carrier.carry_out(plan, self.project, needs, wanted.parents(self.project, self.wanted), pins, while_stopped, edited)
+        pins = self.pins(plan)
+        self.touched = True
+        carrier = Carrier(
+            self.docker, lambda: self.source.compose(self.name), self.gate, self.deadline, self.request.timeout
+        )
+        needs = dict(
+            wanted.needs_of_containers(self.project), **{name: want.depends_on for name, want in self.wanted.items()}
+        )
+        carrier.carry_out(
+            plan, self.project, needs, wanted.parents(self.project, self.wanted), pins, while_stopped, edited
+        )
+        self.note_skipped(plan, carrier.skipped)
         return carrier.failures
 
-    def converge(self, plan, pins=None, while_stopped=None, edited=()):
+    def note_skipped(self, plan, names):
+        """Take back what was said about services that were not brought up in the end."""
+        for name in names:
+            self.take_back(name, plan.decisions[name])
+            if any(container.active for container in self.project.of(name)):
+                self.decisions[name] = Decision(convergence.STOP, ["what it needs failed"])
+                self.actions.append(convergence.sentence(name, self.decisions[name]))
+
+    def take_back(self, name, decision):
+        """Nothing was done about a service after all."""
+        self.decisions[name] = Decision(convergence.NONE)
+        text = convergence.sentence(name, decision)
+        self.actions = [action for action in self.actions if action != text]
+
+    def converge(self, plan, while_stopped=None, edited=()):
         """Carry out `plan`, wait at the gate, and look whether it came out so; what did not is done again."""
         for _round in range(ROUNDS):
-            failures = self.carry(plan, pins, while_stopped, edited)
+            failures = self.carry(plan, while_stopped, edited)
             # What an edit asks for is done once.
             while_stopped, edited = None, ()
-            goals = {name: goal if self.request.wait else STARTED for name, goal in self.goals().items() if name not in failures}
+            goals = {
+                name: goal if self.request.wait else STARTED
+                for name, goal in self.goals().items()
+                if name not in failures
+            }
             verdicts = self.gate.wait(goals, self.deadline)
             before, self.project = self.project, self.gate.project
             self.forget_gentle(plan, before)
@@ -184,8 +249,12 @@ class Run:
                 self.pass_gate(verdicts, failures)
                 return
             self.actions += [sentence for sentence in plan.sentences() if sentence not in self.actions]
-        raise self.failure({name: "does not stay as it should be: %s" % "; ".join(plan.decisions[name].reasons)
-                            for name in plan.acting()})
+        raise self.failure(
+            {
+                name: "does not stay as it should be: %s" % "; ".join(plan.decisions[name].reasons)
+                for name in plan.acting()
+            }
+        )
 
     def forget_gentle(self, plan, before):
         """Where Compose had the last word and found nothing to do, nothing was done. (Never so in our own stacks.)"""
@@ -194,29 +263,43 @@ class Run:
         for name in plan.acting():
             decision = plan.decisions[name]
             if decision.gentle and {c.id for c in before.of(name)} == {c.id for c in self.project.of(name)}:
-                self.decisions[name] = Decision(convergence.NONE)
-                self.actions.remove(convergence.sentence(name, decision))
+                self.take_back(name, decision)
         if not self.actions:
             self.changed, self.diff = False, []
 
     def pass_gate(self, verdicts, failures=None):
-        """StackError unless everything is settled. `verdicts`: of the gate; `failures`: service → what went wrong before."""
+        """StackError unless everything is settled.
+
+        `verdicts`: of the gate; `failures`: service → what went wrong before.
+        """
         what = dict(failures or {})
         what.update((name, verdict.what) for name, verdict in verdicts.items() if verdict.status == FAILED)
         late = [name for name, verdict in verdicts.items() if verdict.status not in (FAILED, SETTLED)]
-        if not what and late:
-            what, late = {name: "%s, after %g s (wait_timeout)" % (verdicts[name].what, self.request.wait_timeout) for name in late}, []
+        if not what:
+            ending = ", after %g s (wait_timeout)" % self.request.wait_timeout
+            what, late = {name: verdicts[name].what + ending for name in late}, []
         if what:
             raise self.failure(what, late)
 
     def failure(self, what, late=()):
-        """The StackError for services that are not as they should be: service → why; `late`: names of those that were not waited for."""
+        """The StackError for services that are not as they should be.
+
+        `what`: service → why; `late`: names of those that were not waited for to the end.
+        """
         mask = self.source.rendered.mask if self.source.rendered else str
         failures = []
         for name in sorted(what):
             containers = self.project.of(name)
             log = engine_state.log_tail(self.docker, containers[0]) if containers else []
             health = stack_report.health_log(containers[0]) if containers else []
-            failures.append({"service": name, "what": what[name], "log": [mask(line) for line in log],
-                             "health_log": [dict(entry, output=mask(entry["output"])) for entry in health]})
-        return StackError(stack_report.failure_message(failures, late, max(len(self.goals()), len(failures))), failures=failures)
+            failures.append(
+                {
+                    "service": name,
+                    "what": what[name],
+                    "log": [mask(line) for line in log],
+                    "health_log": [dict(entry, output=mask(entry["output"])) for entry in health],
+                }
+            )
+        return StackError(
+            stack_report.failure_message(failures, late, max(len(self.goals()), len(failures))), failures=failures
+        )

@@ -34,6 +34,7 @@ class Bundled:
     def look(self, _project):
         """name → Wanted; plans the files of the bundle on the way (`rendered`)."""
         from ansible_collections.homelab.mediastack.plugins.module_utils.rendered import Rendered
+
         self.rendered = Rendered(self.bundle, self._check, wanted.selection(self.graph(), self._asked))
         return wanted.from_bundle(self.bundle["services"], self.rendered.labels)
 
@@ -47,7 +48,9 @@ class Bundled:
 
 
 class Plain:
-    """A Compose project that is not ours to write: its files say what should be there, Compose's own hash what differs."""
+    """A Compose project that is not ours to write: its files say what should be there, Compose's own hash what
+    differs.
+    """
 
     rendered = None
 
@@ -62,13 +65,20 @@ class Plain:
         return self._config(None)["name"]
 
     def look(self, project):
-        """name → Wanted, by two calls of `docker compose config`."""
-        config = self._config(project.name)
-        resolved = json.dumps(wanted.resolve_parents(config, project))
-        compose = self.compose(project.name)
-        done = self._docker.run(*compose.hashes(), stdin=resolved, cwd=self._path, env=compose.environ)
-        hashes = dict(line.split()[:2] for line in done.out.splitlines() if len(line.split()) >= 2)
-        return wanted.from_config(config, hashes)
+        """name → Wanted, by two or three calls of `docker compose config`."""
+        config = wanted.resolve_parents(self._config(project.name), project)
+        hashes = {name: [value] for name, value in self._hashes(config, project.name).items()}
+        if any(container.config_hash not in hashes.get(container.service, ()) for container in project.containers):
+            # Up to Compose 2.26 the hash tells apart what was made with `--no-deps`, as we do, and without, as people
+            # do.
+            for name, value in self._hashes(wanted.without_needs(config), project.name).items():
+                hashes[name].append(value)
+        return wanted.from_config(self._config(project.name), hashes)
+
+    def _hashes(self, config, name):
+        compose = self.compose(name)
+        done = self._docker.run(*compose.hashes(), stdin=json.dumps(config), cwd=self._path, env=compose.environ)
+        return dict(line.split()[:2] for line in done.out.splitlines() if len(line.split()) >= 2)
 
     def graph(self):
         """name → Wanted without hashes."""
@@ -78,8 +88,11 @@ class Plain:
         """The ComposeProject."""
         files = project_files(self._path)
         if not files:
-            raise SourceError("there is no Compose file in %s: set project_path to the directory that holds compose.yaml" % self._path)
-        # As with `docker compose` by hand, the environment may fill in variables; which files and project are meant it may not.
+            raise SourceError(
+                "there is no Compose file in %s: set project_path to the directory that holds compose.yaml" % self._path
+            )
+        # As with `docker compose` by hand, the environment may fill in variables; which files and project are meant
+        # it may not.
         environ = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
         return ComposeProject(name, self._path, files, self._profiles, environ)
 
@@ -90,5 +103,5 @@ class Plain:
                 done = self._docker.run(*compose.config(), cwd=self._path, env=compose.environ)
                 self._known = json.loads(done.out)
             except ValueError as error:
-                raise DockerError("'docker compose config' in %s printed no JSON: %s" % (self._path, error))
+                raise DockerError("'docker compose config' in %s printed no JSON: %s" % (self._path, error)) from error
         return self._known

@@ -31,15 +31,22 @@ class _Verb(Run):
     def look(self):
         """Read the containers; refuse services that nobody knows."""
         self.project = self.read()
+        if self.request.bundle:
+            # Compose does not write down what a service needs when it is called with --no-deps.
+            self.wanted = self.source.graph()
         if any(name not in self.project.services for name in self.request.services):
             self.refuse_unknown(set(self.source.graph()) | set(self.project.services))
         if self.project.foreign:
-            self.messages.append("left alone, because they live in another directory although they have the project's name: %s"
-                                 % ", ".join(container.name for container in self.project.foreign))
+            self.messages.append(
+                "left alone, because they live in another directory although they have the project's name: %s"
+                % ", ".join(container.name for container in self.project.foreign)
+            )
 
     def what_is_left(self):
         """Dependents that a restart of their network parent left behind."""
-        return Plan({container.service: Decision(action, [why]) for container, action, why in netns.orphans(self.project)})
+        return Plan(
+            {container.service: Decision(action, [why]) for container, action, why in netns.orphans(self.project)}
+        )
 
     def insist(self, services, fine, what):
         """Look again: StackError unless every container of `services` is `fine`."""
@@ -67,13 +74,18 @@ class Restarted(_Verb):
 
     def work(self, _lock):
         """Restart what there is."""
+        from ansible_collections.homelab.mediastack.plugins.module_utils.images import Supply
+
         self.look()
         if self._needs_files():
             self.wanted = self.source.graph()
+            self.supply = Supply(self.docker, self.wanted)
         self.plan = convergence.plan_restarted(self.project, self.request.services, self.wanted)
         if self.plan.acting(CREATE, RECREATE) and self.project.foreign:
-            raise StackError("%s cannot be made anew while %s has the same project name: Compose would replace that one too" % (
-                ", ".join(self.plan.acting(CREATE, RECREATE)), self.project.foreign[0].name))
+            raise StackError(
+                "%s cannot be made anew while %s has the same project name: Compose would replace that one too"
+                % (", ".join(self.plan.acting(CREATE, RECREATE)), self.project.foreign[0].name)
+            )
         self.describe()
         if not self.request.check and not self.plan.empty:
             self.converge(self.plan)
@@ -82,7 +94,9 @@ class Restarted(_Verb):
         """A service without container, or one whose network parent is gone, is made from the files as they are."""
         if any(not self.project.of(name) for name in self.request.services):
             return True
-        return any(container.parent_id and not self.project.by_id(container.parent_id) for container in self.project.containers)
+        return any(
+            container.parent_id and not self.project.by_id(container.parent_id) for container in self.project.containers
+        )
 
 
 class Absent(_Verb):
@@ -123,13 +137,10 @@ class Absent(_Verb):
 class Pulled(_Verb):
     """Have the images, without touching a container."""
 
-    def __init__(self, request, docker, source):
-        super().__init__(request, docker, source)
-        self.supply = None
-
     def work(self, _lock):
         """Pull what is missing; with `pull: always`, also what may have been renewed."""
         from ansible_collections.homelab.mediastack.plugins.module_utils.images import Supply
+
         self.project = self.read()
         self.wanted = self.source.graph()
         self.refuse_unknown(self.wanted)
@@ -141,12 +152,9 @@ class Pulled(_Verb):
         if missing and self.request.pull == "never":
             raise StackError("pull is never, but these images are not on the host: %s" % ", ".join(sorted(missing)))
         done = (missing if self.request.check else self.supply.pull(wished)) if wished else {}
+        self.touched = bool(done) and not self.request.check
         if self.request.check and self.request.pull == "always":
             self.messages.append("pull is always: only the registry knows which images are newer")
         self.changed = bool(done)
         self.decisions = {name: Decision(NONE) for name in self.wanted}
         self.actions = ["pull %s for %s" % (image, ", ".join(names)) for image, names in sorted(done.items())]
-
-    def digests(self):
-        """Of the images that this run looked at."""
-        return self.supply.digests() if self.supply else {}

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple
+from typing import Mapping, NamedTuple, Sequence
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import HEALTHY, STARTED
 
@@ -18,14 +18,16 @@ class Wanted(NamedTuple):
     container_name: str | None = None
     #: Value of our content label; None in a project that is not ours.
     content: str | None = None
-    #: Compose's own hash, as `up` would write it; None where the content label decides.
-    config_hash: str | None = None
+    #: Compose's own hashes, as `up` would write them; empty where the content label decides.
+    config_hashes: Sequence[str] = ()
     #: The service whose network namespace it shares.
     network_parent: str | None = None
     #: service → condition of Compose.
     depends_on: Mapping[str, str] = {}
     replicas: int = 1
     platform: str | None = None
+    #: Whether its image is built from a Dockerfile of the project, so that no registry has it.
+    built: bool = False
 
 
 def from_bundle(services, labels):
@@ -38,42 +40,69 @@ def from_bundle(services, labels):
             # Compose's files have the conditions; here they follow from what the other service offers.
             needs = {other: HEALTHY if services.get(other, {}).get("healthcheck") else STARTED for other in needs}
         found[name] = Wanted(
-            name=name, image=service["image"], container_name=service.get("container_name") or name, content=labels.get(name),
-            network_parent=parent, depends_on=_with_parent(needs, parent))
+            name=name,
+            image=service["image"],
+            container_name=service.get("container_name") or name,
+            content=labels.get(name),
+            network_parent=parent,
+            depends_on=_with_parent(needs, parent),
+        )
     return found
 
 
 def from_config(config, hashes):
-    """name → Wanted. `config`: what `docker compose config --format json` printed; `hashes`: service → Compose's hash."""
+    """name → Wanted.
+
+    `config`: what `docker compose config --format json` printed; `hashes`: service → hashes that Compose may have
+    given it.
+    """
     found = {}
     for name, service in (config.get("services") or {}).items():
         parent = shares_network_of(service)
-        needs = {other: (need or {}).get("condition", STARTED) for other, need in (service.get("depends_on") or {}).items()}
+        needs = {
+            other: (need or {}).get("condition", STARTED) for other, need in (service.get("depends_on") or {}).items()
+        }
         replicas = service.get("scale", (service.get("deploy") or {}).get("replicas", 1))
         found[name] = Wanted(
-            name=name, image=service.get("image") or "%s-%s" % (config["name"], name),
-            container_name=service.get("container_name"), config_hash=hashes.get(name), network_parent=parent,
-            depends_on=_with_parent(needs, parent), replicas=1 if replicas is None else int(replicas),
-            platform=service.get("platform"))
+            name=name,
+            image=service.get("image") or "%s-%s" % (config["name"], name),
+            container_name=service.get("container_name"),
+            config_hashes=hashes.get(name, ()),
+            network_parent=parent,
+            depends_on=_with_parent(needs, parent),
+            replicas=1 if replicas is None else int(replicas),
+            platform=service.get("platform"),
+            built="build" in service,
+        )
     return found
 
 
 def shares_network_of(service):
     """The service whose namespace a Compose service shares, or None."""
     mode = service.get("network_mode") or ""
-    return mode[len("service:"):] if mode.startswith("service:") else None
+    return mode[len("service:") :] if mode.startswith("service:") else None
 
 
 def resolve_parents(config, project):
     """`config` with every shared namespace spelled as the id of the parent's container.
 
-    Compose hashes a service after this step, so only so does `config --hash` agree with the label of a running container
-    (checked with 2.20.3, 2.26.1, 2.34.0 and 2.40.3). Where the parent has no container nothing can be compared, nor need be.
+    Compose hashes a service after this step, so only so does `config --hash` agree with the label of a running
+    container (checked with 2.20.3, 2.26.1, 2.34.0 and 2.40.3). Where the parent has no container nothing can be
+    compared, nor need be.
     """
     services = {}
     for name, service in (config.get("services") or {}).items():
         parents = project.of(shares_network_of(service)) if shares_network_of(service) else []
         services[name] = dict(service, network_mode="container:" + parents[0].id) if parents else service
+    return dict(config, services=services)
+
+
+def without_needs(config):
+    """`config` without any `depends_on`."""
+    services = {
+        name: {key: value for key, value in service.items() if key != "depends_on"}
+        for name, service in (config.get("services") or {}).items()
+    }
     return dict(config, services=services)
 
 
@@ -107,7 +136,9 @@ def layers(names, needs):
     """
     left, groups = set(names), []
     while left:
-        ready = {name for name in left if not any(other in left and other != name for other in reach(name, needs))} or left
+        ready = {
+            name for name in left if not any(other in left and other != name for other in reach(name, needs))
+        } or left
         groups.append(sorted(ready))
         left = left - ready
     return groups
@@ -125,7 +156,9 @@ def reach(name, needs):
 
 
 def selection(services, asked):
-    """Names of the services that a run is about, in the order of `services` (name → Wanted): `asked` and what they need; or all."""
+    """Names of the services that a run is about, in the order of `services` (name → Wanted): `asked` and what they
+    need; or all.
+    """
     if not asked:
         return list(services)
     needs = {name: want.depends_on for name, want in services.items()}
@@ -134,5 +167,7 @@ def selection(services, asked):
 
 
 def _with_parent(needs, parent):
-    """What lives in another's network starts when that one is healthy (its firewall and tunnel are up), whatever the files ask for."""
+    """What lives in another's network starts when that one is healthy (its firewall and tunnel are up), whatever the
+    files ask for.
+    """
     return dict(needs, **{parent: HEALTHY}) if parent else dict(needs)

@@ -11,11 +11,14 @@ short_description: Bring a whole Docker Compose stack to a state, and tell the t
 version_added: 0.1.0
 description:
   - Makes the containers of one Compose project what they should be, in one call and under one lock.
-  - It decides by C(docker inspect) only, before and after. Neither the events nor the return codes of Compose are believed.
+  - It decides by C(docker inspect) only, before and after. Neither the events nor the return codes of Compose are
+    believed.
   - A run that finds nothing to do calls C(docker ps) and C(docker inspect) once, and nothing else.
-  - Containers that share another's network (O(bundle) with a VPN, or C(network_mode) V(service:gluetun)) are restarted when that
+  - Containers that share another's network (O(bundle) with a VPN, or C(network_mode) V(service:gluetun)) are
+    restarted when that
     one was restarted, recreated when it was recreated, and stopped before it is replaced.
-  - Everything is checked and every image is pulled before anything is changed. An interrupted run is repaired by the next one.
+  - Everything is checked and every image is pulled before anything is changed. An interrupted run is repaired by the
+    next one.
   - Only containers whose project name and Compose working directory are the project's are ever touched.
   - Needs nothing on the host but Python 3.8, Docker Engine 20.10 and Docker Compose 2.20, each or later.
 extends_documentation_fragment:
@@ -25,7 +28,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The prediction is exact where the engine and the images are on the host. With O(pull=always) only the registry knows.
+      - The prediction is exact where the engine and the images are on the host. With O(pull=always) only the
+        registry knows.
   diff_mode:
     support: full
     details:
@@ -42,7 +46,8 @@ options:
     description:
       - V(present) writes the files of O(bundle), if there is one, and sees to it that every service runs as they say.
       - V(stopped) stops services, and first what lives in their network. It creates nothing.
-      - V(restarted) restarts the services that there are, and what lives in their network after them. It renders nothing.
+      - V(restarted) restarts the services that there are, and what lives in their network after them. It renders
+        nothing.
       - V(absent) removes the project's containers and networks. Volumes, files and data stay.
       - V(pulled) has the images on the host, and touches no container.
     type: str
@@ -55,7 +60,8 @@ options:
     type: path
   project_name:
     description:
-      - Name of the Compose project. The default is that of O(bundle), else what Compose itself finds in the project directory.
+      - Name of the Compose project. The default is that of O(bundle), else what Compose itself finds in the project
+        directory.
     type: str
   bundle:
     description:
@@ -78,7 +84,8 @@ options:
     default: []
   pull:
     description:
-      - V(missing) pulls images that are not on the host. A service keeps the image it runs as long as the same name is asked for.
+      - V(missing) pulls images that are not on the host. A service keeps the image it runs as long as the same name
+        is asked for.
       - V(always) asks the registry for every image, and recreates the services whose image is another one now.
       - V(never) fails when an image is missing.
     type: str
@@ -98,7 +105,8 @@ options:
     default: true
   wait:
     description:
-      - Whether to wait until every service is well. That is running, healthy if it has a health check, and not restarting for
+      - Whether to wait until every service is well. That is running, healthy if it has a health check, and not
+        restarting for
         O(stable_for) seconds. A service without restart policy that ended with 0 is well.
     type: bool
     default: true
@@ -154,7 +162,8 @@ actions:
   returned: always
   type: list
   elements: str
-  sample: ["recreate sonarr: its image changed from lscr.io/linuxserver/sonarr:4.0.15 to lscr.io/linuxserver/sonarr:4.0.16"]
+  sample: ["recreate sonarr: its image changed from lscr.io/linuxserver/sonarr:4.0.15 to
+    lscr.io/linuxserver/sonarr:4.0.16"]
 diff:
   description: What changed in files (secrets masked) and services.
   returned: always
@@ -170,7 +179,8 @@ engine_missing:
   returned: always
   type: bool
 engine_missing_reason:
-  description: V(cli) when there is no docker program, V(daemon) when the engine does not answer, V(compose) when Compose is missing.
+  description: V(cli) when there is no docker program, V(daemon) when the engine does not answer, V(compose) when
+    Compose is missing.
   returned: when RV(engine_missing)
   type: str
 failures:
@@ -244,7 +254,8 @@ services:
       type: list
       elements: dict
     action:
-      description: What was done to it. One of V(none), V(create), V(recreate), V(start), V(restart), V(stop), V(remove).
+      description: What was done to it. One of V(none), V(create), V(recreate), V(start), V(restart), V(stop),
+        V(remove).
       type: str
     reasons:
       description: Why.
@@ -255,6 +266,7 @@ services:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import stack
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
 
@@ -262,7 +274,11 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run impor
 def argument_spec():
     """The parameters of the module."""
     return {
-        "state": {"type": "str", "choices": ["present", "stopped", "restarted", "absent", "pulled"], "default": "present"},
+        "state": {
+            "type": "str",
+            "choices": ["present", "stopped", "restarted", "absent", "pulled"],
+            "default": "present",
+        },
         "project_path": {"type": "path"},
         "project_name": {"type": "str"},
         # Not logged on the host: it holds what the inventory keeps in a vault.
@@ -305,10 +321,15 @@ def refuse_nonsense(module, parameters):
     """Fail for parameters that contradict one another."""
     bundle = parameters["bundle"]
     if bundle and parameters["profiles"]:
-        module.fail_json(msg="profiles is for a project without bundle: what a bundle holds is selected already", duration_ms=0)
+        module.fail_json(
+            msg="profiles is for a project without bundle: what a bundle holds is selected already", duration_ms=0
+        )
     if bundle and parameters["project_path"] != bundle["project"]["path"]:
-        module.fail_json(msg="project_path is %s, but the bundle was made for %s" % (
-            parameters["project_path"], bundle["project"]["path"]), duration_ms=0)
+        module.fail_json(
+            msg="project_path is %s, but the bundle was made for %s"
+            % (parameters["project_path"], bundle["project"]["path"]),
+            duration_ms=0,
+        )
     if not parameters["project_path"].startswith("/"):
         module.fail_json(msg="project_path must be absolute, not %s" % parameters["project_path"], duration_ms=0)
     for name in ("wait_timeout", "timeout", "lock_timeout", "stable_for"):

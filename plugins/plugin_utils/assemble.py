@@ -149,8 +149,8 @@ def _overrides(overrides, services, members, all_services):
 
 def _definition(service, override, settings, members, services, paths, own_ports):
     definition = dict(service.definition)
-    # Two stacks on one host need different names.
-    prefix = settings.get("mediastack_container_prefix", "")
+    # A second stack on the same engine needs other names.
+    prefix = settings["mediastack_container_prefix"]
     definition["container_name"] = prefix + definition.get("container_name", service.name)
     definition["image"] = settings["mediastack_images"].get(service.name, definition["image"])
     definition.setdefault("restart", "unless-stopped")

@@ -240,8 +240,9 @@ def neutral(text, app):
     Raises:
         jinja2.TemplateSyntaxError: the text is not a template.
     """
-    pieces, inside, line = [], None, 1
+    pieces, inside, last = [], None, 1
     for line, token, value in _lexer().lex(text):
+        last = line
         if token == "data" and inside is None:
             pieces.append(value)
         elif token in ("variable_begin", "block_begin", "comment_begin", "raw_begin"):
@@ -253,7 +254,7 @@ def neutral(text, app):
         elif inside is not None:
             inside.append(value)
     if inside is not None:
-        raise jinja2.TemplateSyntaxError("an expression, a block or a comment is not closed", line)
+        raise jinja2.TemplateSyntaxError("an expression, a block or a comment is not closed", last)
     return "".join(pieces)
 
 

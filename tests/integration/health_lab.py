@@ -26,9 +26,12 @@ respond() { printf 'HTTP/1.1 %s X\\r\\nContent-Length: %s\\r\\n\\r\\n%s' "$1" "$
 now=$(date +%s)
 case "$BEHAVE" in
   ok) respond 200 '{"status": "OK"}' ;;
-  warming) if [ -e /tmp/warm ]; then respond 200 '{"status": "OK"}'; else respond 503 'starting'; fi ;;
+  warming) # well from the third request on
+    if [ -e /tmp/second ]; then respond 200 '{"status": "OK"}'
+    else if [ -e /tmp/first ]; then touch /tmp/second; else touch /tmp/first; fi; respond 503 'starting'; fi ;;
   degraded) respond 200 'Degraded' ;;
   wrong) respond 200 '{"status": "Error"}' ;;
+  slow) [ -e /tmp/fast ] || sleep 1; respond 200 '{"status": "OK"}' ;;
   login) respond 401 '' ;;
   hang) sleep 600 ;;
   trickle) printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 100000\\r\\n\\r\\n'; while printf x; do sleep 0.1; done ;;

@@ -145,7 +145,14 @@ def host(place):
         run("docker", "import", "--change", "LABEL mediastack.lab=true", str(archive), IMAGE)
         archive.unlink()
     run("docker", "rm", "--force", HOST, check=False)
-    mounts = ["--volume", f"{engine_socket()}:/var/run/docker.sock", "--volume", f"{place}:{place}"]
+    mounts = [
+        "--device",
+        "/dev/net/tun",
+        "--volume",
+        f"{engine_socket()}:/var/run/docker.sock",
+        "--volume",
+        f"{place}:{place}",
+    ]
     run("docker", "run", "--detach", "--init", "--name", HOST, "--network", "host", *mounts, IMAGE, "sleep", "infinity")
     run("docker", "exec", HOST, "useradd", "--create-home", "--groups", "sudo", "--shell", "/bin/bash", "you")
     run("docker", "exec", "--interactive", HOST, "chpasswd", input=f"you:{PASSWORD}\n")

@@ -23,7 +23,8 @@ def predicted_then_done(lab, **more):
     assert forecast["files"] == result["files"]
     assert forecast["removed"] == result["removed"]
     assert {name: (one["action"], one["reasons"]) for name, one in forecast["services"].items()} == {
-        name: (one["action"], one["reasons"]) for name, one in result["services"].items()}
+        name: (one["action"], one["reasons"]) for name, one in result["services"].items()
+    }
     return result
 
 
@@ -61,11 +62,16 @@ def test_no_op_of_25_services_is_quick(lab):
         lab.add(f"app{number}")
     lab.run(wait_timeout=120)
     took = []
-    for _round in range(3):
+    for _round in range(5):
+        started = time.monotonic()
+        ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=com.docker.compose.project={lab.name}").split()
+        docker("inspect", *ids)
+        asking = time.monotonic() - started
         started = time.monotonic()
         assert lab.run()["changed"] is False
-        took.append(time.monotonic() - started)
-    assert min(took) < 0.3, took
+        took.append(time.monotonic() - started - asking)
+    # What it costs beyond the two questions to the engine, on a machine that others use as well.
+    assert min(took) < 0.1, took
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -101,7 +107,9 @@ def test_content_of_mounted_file_recreates_its_service(lab):
 
 def test_deselected_service_is_removed_and_its_data_kept(lab):
     data = lab.base / "config" / "lidarr"
-    lab.add("sonarr").add("lidarr", volumes=[{"type": "bind", "source": str(data), "target": "/c", "bind": {"create_host_path": True}}])
+    lab.add("sonarr").add(
+        "lidarr", volumes=[{"type": "bind", "source": str(data), "target": "/c", "bind": {"create_host_path": True}}]
+    )
     lab.run()
     (data / "library.db").write_text("years of work")
     del lab.services["lidarr"], lab.meta["lidarr"]
@@ -128,7 +136,10 @@ def test_stopped_paused_and_removed_containers_come_back(lab):
     docker("rm", "-f", f"{lab.name}-bazarr")
     result = predicted_then_done(lab)
     assert {name: one["action"] for name, one in result["services"].items()} == {
-        "sonarr": "start", "radarr": "start", "bazarr": "create"}
+        "sonarr": "start",
+        "radarr": "start",
+        "bazarr": "create",
+    }
     assert set(lab.states().values()) == {"running"}
 
 
@@ -204,8 +215,9 @@ def test_missing_image_stops_the_run_before_anything_changes(lab):
     assert "pull 127.0.0.1:21999/mscs/none:1 for sonarr" in forecast["actions"]
     _result, error = lab.attempt()
     assert "127.0.0.1:21999/mscs/none:1 (for sonarr)" in error and "refused" in error
-    _result, error = lab.attempt(pull="never")
+    result, error = lab.attempt(pull="never")
     assert "pull is never" in error and "for sonarr" in error
+    assert (result["changed"], result["actions"], result["files"], result["diff"]) == (False, [], {}, [])
     assert lab.lives() == lives
     assert (lab.path / "compose.core.yml").read_text() == files
 
@@ -217,6 +229,8 @@ def test_one_service_that_cannot_start_does_not_keep_the_others_from_it(lab):
     assert [failure["service"] for failure in result["failures"]] == ["bazarr", "radarr"]
     assert "because it needs radarr" in result["failures"][0]["what"]
     assert lab.states()["sonarr"] == lab.states()["lidarr"] == "running"
+    assert result["services"]["bazarr"]["action"] == "none"
+    assert not [action for action in result["actions"] if "bazarr" in action]
     lab.services["radarr"]["command"] = lab.services["sonarr"]["command"]
     lab.run()
     assert set(lab.states().values()) == {"running"}
@@ -225,7 +239,9 @@ def test_one_service_that_cannot_start_does_not_keep_the_others_from_it(lab):
 
 def test_starting_container_is_waited_for_on_a_run_without_changes(lab):
     slow = dict(QUICK, test=["CMD", "test", "-e", "/tmp/ready"], retries=60)
-    lab.add("jellyfin", healthcheck=slow, command=["sh", "-c", "sleep 2; echo > /tmp/ready; exec sleep 1000"], init=True)
+    lab.add(
+        "jellyfin", healthcheck=slow, command=["sh", "-c", "sleep 2; echo > /tmp/ready; exec sleep 1000"], init=True
+    )
     lab.run(wait=False)
     assert lab.one("jellyfin")["State"]["Health"]["Status"] == "starting"
     result = lab.run()

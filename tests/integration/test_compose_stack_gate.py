@@ -51,7 +51,9 @@ def test_never_healthy_ends_at_the_deadline(lab):
         started = time.monotonic()
         _result, error = lab.attempt(wait_timeout=2)
         assert time.monotonic() - started < 15
-        assert "sonarr is starting: its health check has not passed yet" in error and "after 2 s (wait_timeout)" in error
+        assert (
+            "sonarr is starting: its health check has not passed yet" in error and "after 2 s (wait_timeout)" in error
+        )
 
 
 def test_no_wait_reports_what_is(lab):
@@ -71,7 +73,11 @@ def test_what_needs_an_unhealthy_service_is_not_started(lab):
 
 def test_stopped_by_somebody_while_it_waits_is_started_again(lab):
     slow = dict(QUICK, test=["CMD", "test", "-e", "/tmp/ready"], retries=60)
-    lab.add("jellyfin", healthcheck=slow, command=["sh", "-c", "trap 'exit 0' TERM; sleep 3; echo > /tmp/ready; while :; do sleep 0.1; done"])
+    lab.add(
+        "jellyfin",
+        healthcheck=slow,
+        command=["sh", "-c", "trap 'exit 0' TERM; sleep 3; echo > /tmp/ready; while :; do sleep 0.1; done"],
+    )
     process = lab.start_process()
     until(lambda: lab.states().get("jellyfin") == "running")
     docker("stop", "-t", 1, f"{lab.name}-jellyfin")
@@ -82,7 +88,9 @@ def test_stopped_by_somebody_while_it_waits_is_started_again(lab):
 
 def test_out_of_order_restart_of_gluetun_during_the_gate_is_repaired(lab):
     slow = dict(QUICK, test=["CMD", "test", "-e", "/tmp/ready"], retries=60)
-    lab.vpn("qbittorrent").add("jellyfin", healthcheck=slow, command=["sh", "-c", "sleep 4; echo > /tmp/ready; exec sleep 1000"], init=True)
+    lab.vpn("qbittorrent").add(
+        "jellyfin", healthcheck=slow, command=["sh", "-c", "sleep 4; echo > /tmp/ready; exec sleep 1000"], init=True
+    )
     process = lab.start_process()
     until(lambda: lab.states().get("qbittorrent") == "running")
     docker("restart", "-t", 1, f"{lab.name}-gluetun")

@@ -55,7 +55,7 @@ def test_killed_at_random_moments(labs, version):
     """SIGKILL of the module, of docker compose, or of both, during a recreate of everything."""
     lab = labs(version).vpn("qbittorrent", "sabnzbd").add("sonarr").add("radarr")
     lab.run()
-    seed = random.randrange(10 ** 6)
+    seed = random.randrange(10**6)
     chance = random.Random(seed)
     killed = 0
     for attempt in range(10):
@@ -69,8 +69,10 @@ def test_killed_at_random_moments(labs, version):
         kill(victims)
         process.communicate(timeout=90)
         result = lab.run()
-        assert {raw["Config"]["Env"][0] if raw["Config"]["Env"][0].startswith("V=") else raw["Config"]["Env"][1]
-                for raw in lab.all()} == {f"V={attempt}"}, (seed, attempt, result["actions"])
+        assert {
+            raw["Config"]["Env"][0] if raw["Config"]["Env"][0].startswith("V=") else raw["Config"]["Env"][1]
+            for raw in lab.all()
+        } == {f"V={attempt}"}, (seed, attempt, result["actions"])
         sound(lab)
     assert killed >= 5, "the runs were over before they were killed"
 
@@ -126,8 +128,14 @@ def test_two_runs_of_compose_at_once_are_repaired(lab):
                 service["environment"] = {"V": f"{attempt}.{half}"}
             other = lab.path / f"by-hand-{half}.yml"
             other.write_text(json.dumps(document))
-            runs.append(subprocess.Popen(["docker", "compose", "-f", str(other), "up", "-d", "-t", "1"], cwd=lab.path,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            runs.append(
+                subprocess.Popen(
+                    ["docker", "compose", "-f", str(other), "up", "-d", "-t", "1"],
+                    cwd=lab.path,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
         for run in runs:
             run.wait(timeout=60)
             (lab.path / f"by-hand-{runs.index(run)}.yml").unlink()
@@ -190,6 +198,7 @@ def test_deadline_of_an_external_call(lab, monkeypatch):
     monkeypatch.setattr(lab.docker, "executable", str(hanging))
     monkeypatch.setitem(type(lab.docker).run.__kwdefaults__, "deadline", 1)
     from ansible_collections.homelab.mediastack.plugins.module_utils import stack
+
     started = time.monotonic()
     result, error = stack.run(lab.request(), lab.docker)
     assert time.monotonic() - started < 10

@@ -75,8 +75,13 @@ def test_crashed_gluetun(lab):
     before = lab.one("gluetun")["State"]
     docker("exec", lab.one("gluetun")["Id"], "kill", "-9", "-1")
     docker("kill", f"{lab.name}-qbittorrent")
-    until(lambda: lab.one("gluetun")["State"]["StartedAt"] != before["StartedAt"] or lab.one("gluetun")["State"]["Status"] == "exited"
-          or docker("kill", f"{lab.name}-gluetun", check=False) is not None)
+    until(
+        lambda: (
+            lab.one("gluetun")["State"]["StartedAt"] != before["StartedAt"]
+            or lab.one("gluetun")["State"]["Status"] == "exited"
+            or docker("kill", f"{lab.name}-gluetun", check=False) is not None
+        )
+    )
     lab.run()
     for name in ("qbittorrent", "sabnzbd"):
         assert lab.same_network(name, "gluetun")
@@ -91,8 +96,11 @@ def test_no_dependent_runs_while_gluetun_is_replaced(lab):
 
     def watch():
         while not done.is_set():
-            found = {raw["Config"]["Labels"]["com.docker.compose.service"]: raw for raw in lab.all()
-                     if raw["State"]["Status"] == "running"}
+            found = {
+                raw["Config"]["Labels"]["com.docker.compose.service"]: raw
+                for raw in lab.all()
+                if raw["State"]["Status"] == "running"
+            }
             parents = {raw["Id"] for raw in found.values()}
             for name in ("qbittorrent", "sabnzbd"):
                 if name in found:
@@ -117,8 +125,20 @@ def test_dependents_stay_down_while_gluetun_is_not_healthy(lab):
     result, error = lab.attempt()
     assert "gluetun is unhealthy: its health check failed with code 1: no handshake" in error
     assert "qbittorrent was not started, because it needs gluetun" in error
+    assert result["services"]["qbittorrent"]["action"] == "none"
     assert set(lab.states()) == {"gluetun", "sonarr"}
     assert result["services"]["sonarr"]["state"] == "running"
+
+
+def test_dependents_stop_when_the_new_gluetun_does_not_come_up(lab):
+    lab.vpn("qbittorrent").add("sonarr")
+    lab.run()
+    lab.services["gluetun"]["healthcheck"] = dict(QUICK, test=["CMD-SHELL", "exit 1"])
+    result, error = lab.attempt()
+    assert "gluetun is unhealthy" in error
+    assert lab.states() == {"gluetun": "running", "qbittorrent": "exited", "sonarr": "running"}
+    assert result["services"]["qbittorrent"]["action"] == "stop"
+    assert result["services"]["qbittorrent"]["state"] == "exited"
 
 
 def test_subset_run_takes_the_dependents_along(lab):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from compose_stack_lab import docker, until
+from compose_stack_lab import build_image, docker, until
 
 
 def forecast(lab, state, **more):
@@ -119,6 +119,23 @@ def test_restarting_a_dependent_whose_parent_is_gone(lab):
     assert lab.names() == lab.expected_names()
 
 
+def test_restart_keeps_the_image_even_where_it_must_recreate(lab):
+    build_image("mscs-drift:1", "old")
+    try:
+        lab.vpn("qbittorrent")
+        lab.services["qbittorrent"]["image"] = "mscs-drift:1"
+        lab.run()
+        old = lab.one("qbittorrent")["Image"]
+        build_image("mscs-drift:1", "new")
+        docker("rm", "-f", f"{lab.name}-gluetun")
+        lab.run("restarted", services=["qbittorrent"])
+        assert lab.one("qbittorrent")["Image"] == old
+        assert lab.run()["changed"] is False
+    finally:
+        lab.clean()
+        docker("image", "rm", "-f", "mscs-drift:1", check=False)
+
+
 def test_restarted_never_renders_nor_changes_a_definition(lab):
     lab.add("sonarr")
     lab.run()
@@ -144,7 +161,10 @@ def test_restarting_everything(lab):
 def test_absent_takes_containers_and_networks_and_nothing_else(lab):
     data = lab.base / "config" / "sonarr"
     lab.project["volumes"] = {"db": {}}
-    lab.vpn("qbittorrent").add("sonarr", volumes=["db:/db", {"type": "bind", "source": str(data), "target": "/c", "bind": {"create_host_path": True}}])
+    lab.vpn("qbittorrent").add(
+        "sonarr",
+        volumes=["db:/db", {"type": "bind", "source": str(data), "target": "/c", "bind": {"create_host_path": True}}],
+    )
     lab.run()
     (data / "sonarr.db").write_text("x")
     volume = f"{lab.name}_db"
@@ -180,8 +200,17 @@ def test_pulled_touches_no_container(lab):
 def foreign_stack(lab, path):
     """A hand-made stack elsewhere, with our project name and one of our container names."""
     path.mkdir()
-    (path / "compose.yaml").write_text(json.dumps({"name": lab.name, "services": {
-        "sonarr": dict(lab.services["sonarr"], ports=["127.0.0.1:21810:80"]), "mine": dict(lab.services["sonarr"], container_name=f"{lab.name}-mine")}}))
+    (path / "compose.yaml").write_text(
+        json.dumps(
+            {
+                "name": lab.name,
+                "services": {
+                    "sonarr": dict(lab.services["sonarr"], ports=["127.0.0.1:21810:80"]),
+                    "mine": dict(lab.services["sonarr"], container_name=f"{lab.name}-mine"),
+                },
+            }
+        )
+    )
     docker("compose", "up", "-d", cwd=path)
     ids = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={lab.name}").split()
     return lambda: docker("inspect", *ids)
@@ -208,8 +237,14 @@ def test_foreign_stack_that_comes_later_is_left_alone(lab):
     lab.run()
     theirs = lab.base / "theirs"
     theirs.mkdir()
-    (theirs / "compose.yaml").write_text(json.dumps({"name": lab.name, "services": {
-        "lidarr": dict(lab.services["sonarr"], container_name=f"{lab.name}-lidarr")}}))
+    (theirs / "compose.yaml").write_text(
+        json.dumps(
+            {
+                "name": lab.name,
+                "services": {"lidarr": dict(lab.services["sonarr"], container_name=f"{lab.name}-lidarr")},
+            }
+        )
+    )
     docker("compose", "up", "-d", "--no-recreate", "lidarr", cwd=theirs)
     before = docker("inspect", f"{lab.name}-lidarr")
     _result, error = lab.attempt()

@@ -1,6 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""`ansible-playbook homelab.mediastack.status` as a user runs it: table, sentence, exit code, files, standard output."""
+"""`ansible-playbook homelab.mediastack.status` as a user runs it: table, sentence, exit code, files."""
 
 import json
 import os
@@ -169,6 +169,26 @@ def test_only_the_json(project):
     assert host["disks"]["media"]["path"] == str(project.directory / "data" / "media")
     assert host["disks"]["media"]["free_bytes"] > 0
     assert host["queues"] == {}
+
+
+def test_a_reader_that_has_read_enough_does_not_hang_the_run(project):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        command(project, "-e", "output=-"),
+        cwd=project.directory,
+        env=environment(project),
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    try:
+        _out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
 
 
 def test_a_file(project):

@@ -7,12 +7,17 @@ set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-if docker version >/dev/null 2>&1; then
-  running=$(docker ps --all --filter label=com.docker.compose.project=mediastack-demo --format '{{.Names}}')
+# engine ARGUMENT...: docker, as root where only root may talk to it.
+engine() {
+  if docker version >/dev/null 2>&1; then docker "$@"; else as_root docker "$@"; fi
+}
+
+if command -v docker >/dev/null && engine version >/dev/null 2>&1; then
+  running=$(engine ps --all --filter label=com.docker.compose.project=mediastack-demo --format '{{.Names}}')
   [ -z "$running" ] || die "the demo is there ($(wc -w <<<"$running") containers): make demo-down first"
-  mapfile -t images < <(docker image ls --filter label=mediastack.lab=true --format '{{.ID}}' | sort -u)
+  mapfile -t images < <(engine image ls --filter label=mediastack.lab=true --format '{{.ID}}' | sort -u)
   if [ ${#images[@]} -gt 0 ]; then
-    docker image rm --force "${images[@]}" >/dev/null
+    engine image rm --force "${images[@]}" >/dev/null
     say "clean: ${#images[@]} lab images removed"
   fi
 else

@@ -24,11 +24,12 @@ def run(directory, name, command, quiet):
     print(f"──── {name}", flush=True)
     started = time.monotonic()
     if quiet:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, check=False, **streams)
         if done.returncode:
             sys.stdout.buffer.write(done.stdout)
     else:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     print(f"──── {name}: {verdict(done.returncode)} in {seconds:.1f} s", flush=True)
     with (directory / "stages.jsonl").open("a", encoding="utf-8") as results:

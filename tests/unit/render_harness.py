@@ -14,6 +14,7 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import catalogue, compose_yaml, render, settings
+from ansible_collections.homelab.mediastack.plugins.plugin_utils.plain_values import protect
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "catalogue"
@@ -63,6 +64,8 @@ class World:
         given = {"mediastack_profiles": [], **given}
         if not any(name.startswith("mediastack_vpn_") for name in given):
             given.update(NO_VPN)
+        # As an inventory marks text that is no template.
+        given = {name: protect(value) for name, value in given.items()}
         renderer = self.renderer()
         values = settings.resolve(given, templar(), {}, "", lambda: catalogue.names_of(renderer.facts)).values
         return renderer.bundle(values, task_vars or {}, templar(), renderer.select(values, also))
@@ -91,5 +94,6 @@ def file(bundle, name):
 def published(definition):
     """Published ports: `{(address, port, target, protocol)}`."""
     return {
-        (port["host_ip"], int(port["published"]), port["target"], port["protocol"]) for port in definition.get("ports", [])
+        (port["host_ip"], int(port["published"]), port["target"], port["protocol"])
+        for port in definition.get("ports", [])
     }

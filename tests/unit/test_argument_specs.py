@@ -9,10 +9,12 @@ import re
 
 import pytest
 import yaml
+
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import setting_types
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PYTHON_TYPES = {"str": str, "path": str, "int": int, "bool": bool, "list": list, "dict": dict}
+PYTHON_TYPES = {"path": "str"}
+TYPES = ("str", "path", "int", "bool", "list", "dict")
 
 # What a service file is rendered with besides the settings (docs/architecture.md).
 RENDER_VARIABLES = {
@@ -22,7 +24,18 @@ RENDER_VARIABLES = {
     "mediastack_data_volumes",
     "mediastack_media_volumes",
     "mediastack_downloads_volumes",
+    "mediastack_env_entries",
 }
+
+
+def kind(value):
+    """The name of the value's very type: a truth value is not a number here."""
+    return value.__class__.__name__
+
+
+def python_type(option):
+    """The name of the Python type of an option's values."""
+    return PYTHON_TYPES.get(option["type"], option["type"])
 
 
 def specs(role):
@@ -38,7 +51,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 def test_a_setting_is_typed_described_and_prefixed(name):
     option = SETTINGS[name]
     assert name.startswith("mediastack_")
-    assert option["type"] in PYTHON_TYPES
+    assert option["type"] in TYPES
     assert option["description"]
     assert "default" in option, "a user who leaves it out must get something"
     assert (option["type"] == "list") == ("elements" in option)
@@ -49,12 +62,12 @@ def test_a_setting_is_typed_described_and_prefixed(name):
 def test_a_default_is_of_its_own_type_and_survives_the_cast(name):
     option = SETTINGS[name]
     default = option["default"]
-    assert type(default) is PYTHON_TYPES[option["type"]]
+    assert kind(default) == python_type(option)
     assert setting_types.cast(default, option) == default
-    assert type(setting_types.cast(default, option)) is type(default)
+    assert kind(setting_types.cast(default, option)) == kind(default)
     if "choices" in option:
         assert default in option["choices"]
-        assert all(type(choice) is type(default) for choice in option["choices"])
+        assert all(kind(choice) == kind(default) for choice in option["choices"])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -79,8 +92,8 @@ def test_a_roles_defaults_are_its_argument_specs(role):
     stated = {name: option["default"] for name, option in options.items() if "default" in option}
     assert defaults == stated
     for name, value in defaults.items():
-        assert type(value) is type(stated[name])
-        assert type(value) is PYTHON_TYPES[options[name]["type"]]
+        assert kind(value) == kind(stated[name])
+        assert kind(value) == python_type(options[name])
         assert name.startswith(f"{role}_"), "a role's own variables carry its name"
 
 
@@ -100,7 +113,7 @@ def users():
 
 def names_in(path):
     text = path.read_text(encoding="utf-8")
-    # Names only: not the prefix itself, not the lower-case half of a label, file or project name such as "mediastack_x_…".
+    # Whole names: not the prefix itself, and not what only begins like one.
     return set(re.findall(r"(?<![\w./-])mediastack_[a-z0-9_]*[a-z0-9](?![\w*-])", text))
 
 

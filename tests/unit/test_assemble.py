@@ -47,6 +47,13 @@ def test_every_service_gets_the_common_keys(world):
     assert "x-mediastack" not in definition
 
 
+def test_a_second_stack_on_the_engine_has_other_container_names_and_the_same_aliases(world):
+    bundle = world.bundle(mediastack_container_prefix="demo-", **h.VPN)
+    assert h.service(bundle, "sonarr")["container_name"] == "demo-sonarr"
+    assert bundle["services"]["gluetun"]["container_name"] == "demo-gluetun"
+    assert h.service(bundle, "gluetun")["networks"]["media"]["aliases"] == ["gluetun", "qbittorrent"]
+
+
 def test_what_the_file_says_itself_stays(world):
     world.write(
         "app",
@@ -57,7 +64,11 @@ def test_what_the_file_says_itself_stays(world):
         + "networks: {front: {external: true}}\n",
     )
     definition = h.service(world.bundle(), "app")
-    assert (definition["restart"], definition["stop_grace_period"], definition["container_name"]) == ("no", "2m", "mine")
+    assert (definition["restart"], definition["stop_grace_period"], definition["container_name"]) == (
+        "no",
+        "2m",
+        "mine",
+    )
     assert definition["logging"] == {"driver": "none"}
     assert definition["networks"] == ["front"]
     assert definition["labels"]["a"] == "b"
@@ -116,7 +127,10 @@ def test_a_ui_without_login_is_on_loopback_unless_opened(world):
 def test_exposures(world):
     world.write(
         "app",
-        app(meta=", ports: {a: {port: 1001, expose: loopback}, b: {port: 1002, expose: none}, c: {port: 1003, protocol: both}}"),
+        app(
+            meta=", ports: {a: {port: 1001, expose: loopback}, b: {port: 1002, expose: none}, "
+            "c: {port: 1003, protocol: both}}"
+        ),
     )
     definition = h.service(world.bundle(mediastack_bind_addresses=["192.168.1.5"]), "app")
     assert h.published(definition) == {
@@ -206,8 +220,18 @@ def test_a_users_own_service_can_live_behind_the_vpn(world):
     assert "network_mode" not in h.service(bundle, "qbittorrent")
 
 
-@pytest.mark.parametrize("key", ["ports: ['1:1']", "hostname: x", "dns: 1.1.1.1", "extra_hosts: ['a:1.1.1.1']",
-                                 "mac_address: 02:42:ac:11:65:43", "networks: [media]", "network_mode: host"])  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ports: ['1:1']",
+        "hostname: x",
+        "dns: 1.1.1.1",
+        "extra_hosts: ['a:1.1.1.1']",
+        "mac_address: 02:42:ac:11:65:43",
+        "networks: [media]",
+        "network_mode: host",
+    ],
+)
 def test_members_cannot_have_a_network_of_their_own(world, key):
     world.write("app", app(f"    {key}\n"))
     message = problems(world.bundle, mediastack_vpn_services=["app"], **h.VPN)
@@ -289,7 +313,7 @@ def test_overrides_are_a_file_of_their_own_the_last_one(world):
     override = {"environment": {"A": "1"}, "mem_limit": "1g"}
     bundle = world.bundle(mediastack_overrides={"sonarr": override})
     assert h.compose(bundle, "overrides") == {"services": {"sonarr": override}}
-    assert h.file(bundle, ".env")["content"].count(":compose.overrides.yml\"\n") == 1
+    assert h.file(bundle, ".env")["content"].count(':compose.overrides.yml"\n') == 1
     assert h.file(bundle, "compose.overrides.yml")["secret"] is False
 
 

@@ -13,8 +13,8 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle a
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 DOCUMENTED = {
-    "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "secrets", "directories",
-    "files", "presets", "services", "extra_compose_files", "messages",
+    "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "secrets",
+    "directories", "files", "presets", "services", "extra_compose_files", "messages",
 }  # fmt: skip
 
 
@@ -141,7 +141,9 @@ def test_secret_files_are_written_for_their_reader_and_change_their_service(worl
     entry = h.file(bundle, "secrets/wireguard_private_key")
     assert entry["content"] == "@@mediastack:secret:wireguard_private_key@@"
     assert (entry["mode"], entry["owner"], entry["secret"]) == ("0400", 0, True)
-    assert h.compose(bundle, "core")["secrets"] == {"wireguard_private_key": {"file": "./secrets/wireguard_private_key"}}
+    assert h.compose(bundle, "core")["secrets"] == {
+        "wireguard_private_key": {"file": "./secrets/wireguard_private_key"}
+    }
     assert h.service(bundle, "gluetun")["secrets"] == ["wireguard_private_key"]
     assert bundle["services"]["gluetun"]["inputs"] == ["/srv/mediastack/compose/secrets/wireguard_private_key"]
     assert {"path": "/srv/mediastack/compose/secrets", "mode": "0700", "owner": 0, "group": 0} in bundle["directories"]
@@ -154,9 +156,12 @@ def test_secret_files_are_written_for_their_reader_and_change_their_service(worl
     [
         ("environment: {A: '@@mediastack:secret:sonar_api_key@@'}", "Did you mean sonarr_api_key?"),
         ("x-mediastack: {title: A, profiles: [always], secrets: {k: {from: mediastack_plex_clam}}}", "is no setting"),
-        ("x-mediastack: {title: A, profiles: [always], secret_files: {k: {secret: nope}}}", "there is no secret 'nope'"),
         (
-            "x-mediastack: {title: A, profiles: [always], secrets: {sonarr_api_key: {generate: {kind: hex, length: 8}}}}",
+            "x-mediastack: {title: A, profiles: [always], secret_files: {k: {secret: nope}}}",
+            "there is no secret 'nope'",
+        ),
+        (
+            "x-mediastack: {title: A, profiles: [always], secrets: {sonarr_api_key: {generate: {kind: hex}}}}",
             "the secret sonarr_api_key is defined differently by another service",
         ),
     ],
@@ -181,13 +186,20 @@ def test_directories(world):
     world.write(
         "app",
         "services:\n  app:\n    image: a:1\n    volumes: ['/srv/mediastack/config/app/db:/db']\n    x-mediastack:\n"
-        "      title: A\n      profiles: [always]\n      directories: [{path: db, mode: '0700', owner: 70, group: 70}]\n",
+        "      title: A\n      profiles: [always]\n"
+        "      directories: [{path: db, mode: '0700', owner: 70, group: 70}]\n",
     )
     found = {entry["path"]: entry for entry in world.bundle()["directories"]}
     assert found["/srv/mediastack/config/app/db"] == {
         "path": "/srv/mediastack/config/app/db", "mode": "0700", "owner": 70, "group": 70,
     }  # fmt: skip
-    for path in ("config/app", "config/sonarr", "config/qbittorrent/qBittorrent", "media/tv", "downloads/usenet/complete"):
+    for path in (
+        "config/app",
+        "config/sonarr",
+        "config/qbittorrent/qBittorrent",
+        "media/tv",
+        "downloads/usenet/complete",
+    ):
         assert found[f"/srv/mediastack/{path}"]["mode"] == "2775"
     assert found["/srv/mediastack/compose"]["owner"] == 0
     assert list(found) == sorted(found)

@@ -90,7 +90,10 @@ services:
         ("services: {}\n", "no service"),
         ("just text", "no service"),
         ("services:\n  a: {image: x, x-mediastack: {title: A}}\n", "profiles is missing on its first service"),
-        ("services:\n  a: {image: x, x-mediastack: {title: A, profiles: music}}\n", "'music': it must be a literal list"),
+        (
+            "services:\n  a: {image: x, x-mediastack: {title: A, profiles: music}}\n",
+            "'music': it must be a literal list",
+        ),
         ("services:\n  a: {image: x, x-mediastack: {profiles: ['{{ p }}']}}\n", "must be a literal list"),
         ("services:\n  '{{ other }}': {image: x, x-mediastack: {profiles: []}}\n", "cannot name a service"),
         ("services:\n  a: {{ oops\n", "is not closed"),
@@ -191,7 +194,10 @@ def test_a_second_torrent_client_is_behind_the_vpn_without_being_listed(world):
             "health.port is 'wbe': name one of its ports. Did you mean web?",
         ),
         (MINIMAL.replace("profiles: [mine]", "profiles: [mine], ports: {web: 0}"), "port is 0"),
-        (MINIMAL.replace("profiles: [mine]", "profiles: [mine], ports: {web: {port: 1, expose: wan}}"), "expose is 'wan'"),
+        (
+            MINIMAL.replace("profiles: [mine]", "profiles: [mine], ports: {web: {port: 1, expose: wan}}"),
+            "expose is 'wan'",
+        ),
         (MINIMAL.replace("profiles: [mine]", "profiles: [mine], login: {kind: nobody}"), "login.kind is 'nobody'"),
         (
             MINIMAL.replace("profiles: [mine]", "profiles: [mine], presets: [{path: ../x, format: xml}]"),
@@ -229,7 +235,7 @@ def test_settings_are_not_templated_again(world):
     assert text == 'a: "{ { 7 * 7 } }" 1\n'
     # a value with braces never gets as far as a second pass: what is left of a template is an error
     with pytest.raises(RenderError, match="is left after rendering"):
-        catalogue.render("f", "a: {{ v | to_json }} {{ 1 }}\n", {"v": h.settings.protect("{{ 7 * 7 }}")}, h.templar())
+        catalogue.render("f", "a: {{ v | to_json }} {{ 1 }}\n", {"v": h.protect("{{ 7 * 7 }}")}, h.templar())
     assert renderer.facts["app"]
 
 
@@ -318,7 +324,9 @@ def test_words_mean_what_they_mean_to_compose():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["1e3", "0o17", "yes", "null", "", " x", "a: b", "#c", "*d", "2001-01-01", "x\ny\n", "\x07"])
+@pytest.mark.parametrize(
+    "value", ["1e3", "0o17", "yes", "null", "", " x", "a: b", "#c", "*d", "2001-01-01", "x\ny\n", "\x07"]
+)
 def test_what_is_written_is_read_back(value):
     assert compose_yaml.load(compose_yaml.dump({"k": value})) == {"k": value}
 

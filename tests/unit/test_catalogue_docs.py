@@ -18,9 +18,8 @@ VERBS = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 
 def test_the_tables_are_the_catalogues():
     # In a process of its own: it sets up Ansible's loader of collections, which must not see this process's imports.
-    done = subprocess.run(
-        [sys.executable, "tests/tools/catalogue_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "tests/tools/catalogue_docs.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,7 +11,9 @@ from unittest import mock
 import pytest
 import render_harness as h
 from ansible import context
+from ansible.parsing.dataloader import DataLoader
 from ansible.utils.context_objects import CLIArgs
+from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.homelab.mediastack.plugins.action import deploy
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import deployment
@@ -27,20 +29,24 @@ class Run:
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
         arguments = {"extra_vars": tuple(f"{name}={value}" for name, value in (extra_vars or {}).items())}
         monkeypatch.setattr(context, "CLIARGS", CLIArgs(arguments))
-        from ansible.utils.vars import load_extra_vars
-
         monkeypatch.setattr(load_extra_vars, "extra_vars", None, raising=False)
         self.printed = []
         monkeypatch.setattr(deploy.display, "display", lambda text, **_style: self.printed.append(text))
         task = SimpleNamespace(
-            args=task_args or {}, async_val=0, check_mode=False, diff=False, no_log=False, environment=None, action="deploy"
+            args=task_args or {},
+            async_val=0,
+            check_mode=False,
+            diff=False,
+            no_log=False,
+            environment=None,
+            action="deploy",
         )
         templar = h.templar()
         action = deploy.ActionModule(
             task=task,
             connection=mock.Mock(),
             play_context=mock.Mock(),
-            loader=templar._engine._loader,
+            loader=DataLoader(),
             templar=templar,
             shared_loader_obj=mock.Mock(),
         )
@@ -87,7 +93,7 @@ def test_the_bundle_is_text_so_that_ansible_does_not_hide_every_word_of_it(run):
 def test_the_result_has_what_comes_next_and_no_arguments(run):
     result = run().result
     assert "invocation" not in result
-    assert {"name": "homelab-mediastack", "path": "/srv/mediastack/compose"} == result["project"]
+    assert result["project"] == {"name": "homelab-mediastack", "path": "/srv/mediastack/compose"}
     assert result["settings"]["mediastack_engine_install"] is True
     assert {"sonarr", "qbittorrent"} <= {service["name"] for service in result["health_services"]}
 
@@ -172,7 +178,10 @@ def test_wrong_settings(run):
 
 def test_gluetun_cannot_be_started_with_the_vpn_off(run):
     message = failure(run({"verb": "start", "services": ["gluetun"]}))
-    assert message == "Nothing was touched: gluetun runs exactly when the VPN is on; set mediastack_vpn_enabled: true to start it"
+    assert (
+        message
+        == "Nothing was touched: gluetun runs exactly when the VPN is on; set mediastack_vpn_enabled: true to start it"
+    )
 
 
 def test_wrong_service_files_are_all_named(run, tmp_path):

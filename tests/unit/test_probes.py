@@ -130,6 +130,19 @@ def test_redirects_are_not_followed(serve):
     assert "HTTP 303, redirects to /wizard/, expected 200" in outcome.message
 
 
+def test_a_url_base_that_the_user_set_in_the_app_is_followed_once(serve):
+    def behave(connection, _closing):
+        path = connection.recv(65536).decode().split()[1]
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + b'{"status": "OK"}'
+        if path == "/ping":
+            answer = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /sonarr/ping\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(answer)
+
+    assert probe(serve(behave), path="/ping", json={"status": "OK"}).verdict == "ok"
+    away = probe(serve(reply(307, "", "Location: /sonarr/ping\r\n")), path="/ping")
+    assert "HTTP 307" in away.message
+
+
 @pytest.mark.parametrize(
     ("body", "health", "verdict", "words"),
     [

@@ -21,10 +21,8 @@ def host():
 
 def inspect(host, service):
     """Return what docker inspect says about the service's only container."""
-    listing = host.check_output(
-        "docker ps --all --quiet --filter label=com.docker.compose.project=msmol --filter label=com.docker.compose.service=%s",
-        service,
-    )
+    labels = "--filter label=com.docker.compose.project=msmol --filter label=com.docker.compose.service=%s"
+    listing = host.check_output(f"docker ps --all --quiet {labels}", service)
     (container,) = listing.split()
     return json.loads(host.check_output("docker inspect %s", container))[0]
 
@@ -44,9 +42,8 @@ def test_a_service_runs_and_is_healthy(host, name):
 
 
 def test_nothing_else_runs_in_the_project(host):
-    listing = host.check_output(
-        "docker ps --all --filter label=com.docker.compose.project=msmol --format '{{.Label \"com.docker.compose.service\"}}'"
-    )
+    form = "'{{.Label \"com.docker.compose.service\"}}'"
+    listing = host.check_output(f"docker ps --all --filter label=com.docker.compose.project=msmol --format {form}")
     assert sorted(listing.split()) == list(SERVICES)
 
 

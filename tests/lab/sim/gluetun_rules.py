@@ -69,6 +69,12 @@ OPENVPN_MASTER = [
     "windscribe",
 ]
 FORWARDING = ["perfect privacy", "private internet access", "privatevpn", "protonvpn"]
+#: Endpoint ports that a provider has; the others have any, or forbid the setting.
+WIREGUARD_PORTS = {
+    "airvpn": ["1637", "47107"],
+    "ivpn": ["2049", "2050", "53", "30587", "41893", "48574", "58237"],
+    "windscribe": ["53", "80", "123", "443", "1194", "65142"],
+}
 TRUE, FALSE = ("enabled", "yes", "on", "true"), ("disabled", "no", "off", "false")
 IVPN_ACCOUNT = re.compile(r"^(i|ivpn)-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}$")
 #: Secrets whose file is not named as the variable in lower case.
@@ -190,6 +196,10 @@ def check_wireguard(source, provider):
                 raise SettingsError(f"{selection}{words} is not set")
     elif provider in ("nordvpn", "protonvpn", "surfshark", "fastestvpn") and source.get("WIREGUARD_ENDPOINT_PORT"):
         raise SettingsError(f"{selection}endpoint port is set")
+    port, choices = source.get("WIREGUARD_ENDPOINT_PORT"), WIREGUARD_PORTS.get(provider)
+    if port and choices and port not in choices:
+        where = f"{selection}endpoint port is not allowed: for VPN service provider {provider}: "
+        raise SettingsError(where + not_one_of(port, choices))
     where = "VPN settings: Wireguard settings: "
     for name, words, needed in (
         ("PRIVATE", "private key", True),

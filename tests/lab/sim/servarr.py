@@ -78,6 +78,19 @@ VARIABLES = {
 METHODS = ("None", "Basic", "Forms", "External")
 REQUIRED = ("Enabled", "DisabledForLocalAddresses")
 ITERATIONS = 10000
+#: What the apps take for a local address.
+LOCAL = [
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+    )
+]
 
 
 def hashed(password, salt):
@@ -186,7 +199,7 @@ class Servarr(App):
         if self.setting("AuthenticationRequired") == "DisabledForLocalAddresses":
             with contextlib.suppress(ValueError):
                 address = ipaddress.ip_address(request.client)
-                if address.is_loopback or address.is_private:
+                if any(address in network for network in LOCAL):
                     return True
         return request.cookie(f"{self.title}Auth") in self.sessions
 
