@@ -117,7 +117,7 @@ class Supply:
         }
 
     def kept(self, services, project):
-        """service → (image id, image it stands for), for services that must keep the image they have in a new container.
+        """service → (image id, image it stands for), for services that keep their image in a new container.
 
         That is so where the inventory names the same image as before, and the local tag has moved or is gone.
         """
