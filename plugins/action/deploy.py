@@ -74,15 +74,19 @@ class ActionModule(ActionBase):
                 "lock_timeout": {"type": "int"},
                 "stable_for": {"type": "int"},
                 "engine_missing_ok": {"type": "bool"},
+                "health": {"type": "bool", "default": False},
             }
         )
         try:
             request, values = self._request(arguments, task_vars)
         except (RenderError, settings.SettingsError, extra_vars.ExtraVarsError) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
-        result = self._execute_module(
-            module_name=MODULE, module_args=self._module_args(request, arguments, values), task_vars=task_vars
-        )
+        module_args = self._module_args(request, arguments, values)
+        if request.bundle:
+            asked = _health_services(request)
+            if arguments["health"] and asked:
+                module_args["health"] = _health_args(asked, values, task_vars["inventory_hostname"])
+        result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
         # The bundle holds secrets; the module hides it, and nobody needs to see even that.
         result.pop("invocation", None)
         result["project"] = {
@@ -93,11 +97,7 @@ class ActionModule(ActionBase):
         messages = [*request.messages, *(request.bundle or {}).get("messages", []), *(result.get("messages") or [])]
         result["messages"] = list(dict.fromkeys(messages))
         if request.bundle:
-            result["health_services"] = [
-                service
-                for service in bundle.health_services(request.bundle)
-                if not request.services or service["name"] in request.services
-            ]
+            result["health_services"] = asked
         if not result.get("engine_missing"):
             for message in result["messages"]:
                 display.display(f"{task_vars['inventory_hostname']}: {message}", color=constants.COLOR_WARN)
@@ -144,3 +144,24 @@ class ActionModule(ActionBase):
             if value is not None:
                 args[name] = value
         return args
+
+
+def _health_services(request):
+    """The services that the request is about, as stack_health takes them."""
+    everything = bundle.health_services(request.bundle)
+    return [service for service in everything if not request.services or service["name"] in request.services]
+
+
+def _health_args(services, values, host):
+    """Arguments of `health_sweep.result`."""
+    paths = bundle.paths_of(values)
+    return {
+        "services": services,
+        "host": host,
+        "project_name": values["mediastack_project_name"],
+        "project_path": paths["project"],
+        "paths": {name: paths[name] for name in ("base", "media", "downloads")},
+        "timeout": values["mediastack_health_timeout"],
+        "grace": 60,
+        "wait": values["mediastack_wait_timeout"],
+    }

@@ -70,6 +70,25 @@ class Examined(NamedTuple):
     url: str = ""
 
 
+def result(services, host, project_name, project_path, paths, timeout, grace, wait):
+    """The result of `stack_health`: `wait_for_health` on a project of this host's engine, and how long it took."""
+    began = time.monotonic()
+
+    def read():
+        # Find docker at every look: with `wait`, an engine that is being installed or started may appear.
+        return read_snapshot(docker_cli.Docker(), project_name, project_path)
+
+    rows, disks = wait_for_health(services, host, read, paths, timeout, grace, wait)
+    return {
+        "changed": False,
+        "healthy": health_model.is_healthy(rows),
+        "services": rows,
+        "disks": disks,
+        "diff": {"before": "", "after": ""},
+        "duration_ms": int((time.monotonic() - began) * 1000),
+    }
+
+
 def wait_for_health(services, host, read, paths, timeout, grace, wait):
     """Look until every service is HEALTHY, none can become so by itself, or `wait` seconds have passed.
 

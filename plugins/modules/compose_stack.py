@@ -129,6 +129,11 @@ options:
       - Seconds for which a service must have been running, without a restart, to be believed.
     type: float
     default: 2
+  health:
+    description:
+      - Arguments of M(homelab.mediastack.stack_health), all of them given. After a successful run it is carried out in
+        the same call, which spares a second execution on the host.
+    type: dict
   engine_missing_ok:
     description:
       - Whether a host without usable Docker Engine or Compose is no failure. See RV(engine_missing).
@@ -157,6 +162,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+health:
+  description: What M(homelab.mediastack.stack_health) returns.
+  type: dict
+  returned: with O(health), after a successful run
 actions:
   description: What was done, or would be in check mode, one sentence an action.
   returned: always
@@ -294,6 +303,7 @@ def argument_spec():
         "lock_timeout": {"type": "int", "default": 60},
         "stable_for": {"type": "float", "default": 2},
         "engine_missing_ok": {"type": "bool", "default": False},
+        "health": {"type": "dict"},
     }
 
 
@@ -309,7 +319,12 @@ def main():
         module.no_log_values.update(_secrets(bundle))
         parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
     refuse_nonsense(module, parameters)
+    health = parameters.pop("health")
     result, error = stack.run(Request(check=module.check_mode, **parameters))
+    if health and not (error or module.check_mode or result["engine_missing"]):
+        from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
+
+        result["health"] = health_sweep.result(**health)
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
     if error:

@@ -67,6 +67,12 @@ options:
   stable_for:
     description: Seconds that a container must have run without a restart.
     type: int
+  health:
+    description:
+      - After a successful run ask every service how it is, in the same call, and wait until all are well, at most
+        C(mediastack_wait_timeout) seconds. Not in check mode, and not for verbs that render nothing.
+    type: bool
+    default: false
   engine_missing_ok:
     description: Return RV(engine_missing) instead of failing where there is no Docker Engine.
     type: bool
@@ -102,6 +108,10 @@ health_services:
   type: list
   elements: dict
   returned: when something was rendered
+health:
+  description: What M(homelab.mediastack.stack_health) returns.
+  type: dict
+  returned: with O(health), after a successful run
 project:
   description: Name and directory of the Compose project.
   type: dict

@@ -169,12 +169,10 @@ duration_ms:
   returned: success
 """
 
-import functools
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import docker_cli, health_model, health_sweep
+from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
 
 SERVICE_OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -190,7 +188,6 @@ SERVICE_OPTIONS = {
 
 def main():
     """Arguments in, one look (or more, with `wait`), result model out."""
-    began = time.monotonic()
     module = AnsibleModule(
         argument_spec={
             "services": {"type": "list", "elements": "dict", "options": SERVICE_OPTIONS},
@@ -215,28 +212,18 @@ def main():
     for name in ("grace", "wait"):
         if given[name] < 0:
             module.fail_json(msg="%s is %g: it must be 0 seconds or more" % (name, given[name]))
-    rows, disks = health_sweep.wait_for_health(
-        given["services"],
-        given["host"],
-        functools.partial(_read, given["project_name"], given["project_path"]),
-        given["paths"],
-        given["timeout"],
-        given["grace"],
-        given["wait"],
-    )
     module.exit_json(
-        changed=False,
-        healthy=health_model.is_healthy(rows),
-        services=rows,
-        disks=disks,
-        diff={"before": "", "after": ""},
-        duration_ms=int((time.monotonic() - began) * 1000),
+        **health_sweep.result(
+            given["services"],
+            given["host"],
+            given["project_name"],
+            given["project_path"],
+            given["paths"],
+            given["timeout"],
+            given["grace"],
+            given["wait"],
+        )
     )
-
-
-def _read(project_name, project_path):
-    """Find docker at every look: with `wait`, an engine that is being installed or started may appear."""
-    return health_sweep.read_snapshot(docker_cli.Docker(), project_name, project_path)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,9 @@ def _definition(service, override, settings, members, services, paths, own_ports
         },
     )
     definition.setdefault("stop_grace_period", "30s")
+    interval = settings["mediastack_healthcheck_interval"]
+    if interval and "interval" in (definition.get("healthcheck") or {}):
+        definition["healthcheck"] = {**definition["healthcheck"], "interval": f"{interval}s"}
     _no_new_privileges(definition, service.meta)
     definition["depends_on"] = _dependencies(service, services, members)
     if not definition["depends_on"]:

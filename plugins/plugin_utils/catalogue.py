@@ -293,7 +293,7 @@ def render(path, text, variables, templar):
         # Before 2.19 a result that looks like a list or a map would be turned into one.
         options["convert_data"] = False
     try:
-        result = worker.template(trust(text) if trust else text, **options)
+        result = worker.template(text if trust is None else trust(text), **options)
     except AnsibleError as error:
         raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
     result = "".join(result) if isinstance(result, str) else str(result)

@@ -118,7 +118,7 @@ def tiny_image(name="mediastack-lab/tiny:1"):
     """A local image of one static busybox, for services that only have to run."""
     if run(["docker", "image", "inspect", name], check=False).returncode:
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "busybox-static"], timeout=300)
-        links = " ".join(f"ln -s busybox bin/{tool};" for tool in ("sh", "sleep", "test", "true", "false", "wget", "httpd"))
+        links = " ".join(f"ln -s busybox bin/{tool};" for tool in ("sh", "sleep", "test", "true", "false"))
         script = f"d=$(mktemp -d); cd $d; mkdir bin tmp; cp /bin/busybox bin/; {links} tar c . ; rm -rf $d"
         build = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
         run(["docker", "import", "-c", "LABEL mediastack.lab=true", "-", name], stdin=build.stdout)

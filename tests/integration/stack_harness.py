@@ -75,6 +75,8 @@ class Stack:
             "mediastack_lab_images": True,
             "mediastack_bind_addresses": ["127.0.0.1"],
             "mediastack_profiles": [],
+            # What a test waits for most is the first health check of a new container.
+            "mediastack_healthcheck_interval": 2,
             "mediastack_services": dict(SMALL),
             "mediastack_vpn_provider": "mullvad",
             "mediastack_vpn_type": "wireguard",
@@ -136,7 +138,8 @@ class Stack:
             check=False,
         )
         if check and done.returncode:
-            raise AssertionError(f"{playbook} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+            said = f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+            raise AssertionError(f"{playbook} ended with {done.returncode}\n{said}")
         return done
 
     def start(self, playbook, *arguments):

@@ -229,7 +229,7 @@ def test_foreign_stack_of_the_same_name_is_left_alone(lab, plain):
         result, error = lab.attempt(state, plain=plain)
         assert result["changed"] is False, (state, result)
     assert look() == before
-    assert until(lambda: lab.states()) == {"mine": "running", "sonarr": "running"}
+    assert until(lab.states) == {"mine": "running", "sonarr": "running"}
 
 
 def test_foreign_stack_that_comes_later_is_left_alone(lab):

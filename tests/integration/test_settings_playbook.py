@@ -61,6 +61,7 @@ def playbook(tmp_path):
                 *arguments,
             ],
             cwd=ROOT,
+            check=False,
             env={**kept, **environment},
             capture_output=True,
             text=True,

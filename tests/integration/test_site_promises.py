@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 
+import lived_in
 import psutil
 import pytest
 import stack_harness as h
@@ -93,13 +94,13 @@ def test_the_apps_answer_on_loopback_only_and_the_torrent_port_is_not_published(
         for port, bindings in (container["HostConfig"]["PortBindings"] or {}).items()
         for binding in bindings
     }
-    assert {address for _, address in published} == {"127.0.0.1"}
-    assert not [port for port, _ in published if port.startswith("6881")]
+    assert {address for _port, address in published} == {"127.0.0.1"}
+    assert not [port for port, _address in published if port.startswith("6881")]
 
 
 def test_no_secret_of_ours_shows_in_docker_inspect_or_in_the_rendered_files(stack):
     secrets = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())
-    values = [v for v in re.findall(r'"([A-Za-z0-9+/=]{20,})"', json.dumps(secrets))] + [h.WIREGUARD_KEY]
+    values = [*re.findall(r'"([A-Za-z0-9+/=]{20,})"', json.dumps(secrets)), h.WIREGUARD_KEY]
     seen = json.dumps(list(stack.containers().values()))
     files = "".join(p.read_text() for p in stack.project_path.glob("compose*.yml"))
     for value in values:
@@ -115,7 +116,11 @@ def test_plain_docker_compose_in_the_project_directory_works_on_the_result(stack
     )
     assert set(out.stdout.split()) == CORE
     dry = h.subprocess.run(
-        ["docker", "compose", "--dry-run", "up", "-d"], cwd=stack.project_path, capture_output=True, text=True, check=True
+        ["docker", "compose", "--dry-run", "up", "-d"],
+        cwd=stack.project_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Recreate" not in dry.stderr + dry.stdout and "Creat" not in dry.stderr + dry.stdout
 
@@ -278,7 +283,7 @@ def test_restart_restarts_and_keeps_every_container(stack):
     before = {n: (c["Id"], c["State"]["StartedAt"]) for n, c in stack.containers().items()}
     stack.play("restart", "-e", "service=gluetun")
     after = {n: (c["Id"], c["State"]["StartedAt"]) for n, c in stack.containers().items()}
-    assert {n: i for n, (i, _) in after.items()} == {n: i for n, (i, _) in before.items()}
+    assert {n: seen[0] for n, seen in after.items()} == {n: seen[0] for n, seen in before.items()}
     assert {n for n in after if after[n][1] != before[n][1]} == {"gluetun"} | MEMBERS
     assert_contained(stack)
 
@@ -316,7 +321,7 @@ def test_lived_in_config_directories_are_adopted_before_the_first_site(tmp_path)
     }
     for source, target in places.items():
         (config / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(h.ROOT / "tests/fixtures/lived_in" / source, config / target)
+        (config / target).write_bytes(lived_in.read(source))
         (config / target).with_name("mine.dat").write_bytes(b"years of work")
     for path in [stack.base, *stack.base.rglob("*")]:
         os.chown(path, 1000, 1000)
@@ -327,22 +332,21 @@ def test_lived_in_config_directories_are_adopted_before_the_first_site(tmp_path)
         for target, old in before.items():
             path = config / target
             copies = list(path.parent.glob(path.name + ".mediastack-*"))
-            assert path.read_bytes() == old or [c.read_bytes() for c in copies] == [old] or _by_the_app(path, old), target
+            kept = [copy.read_bytes() for copy in copies] == [old]
+            assert path.read_bytes() == old or kept or _by_the_app(path, old), target
             assert path.with_name("mine.dat").read_bytes() == b"years of work"
         assert f"<ApiKey>{key}</ApiKey>" in (config / "sonarr/config.xml").read_text()
-        request = h.urllib.request.Request(
-            f"http://127.0.0.1:{stack.variables['mediastack_ports']['sonarr']}/api/v3/system/status", headers={"X-Api-Key": key}
-        )
-        assert h.urllib.request.urlopen(request, timeout=5).status == 200
+        sonarr = f"http://127.0.0.1:{stack.variables['mediastack_ports']['sonarr']}"
+        assert h.get(f"{sonarr}/api/v3/system/status?apikey={key}")[0] == 200
         assert h.changed(stack.play("site")) == 0
     finally:
         stack.remove()
 
 
 def _by_the_app(path, old):
-    """Whether only the app itself rewrote the file: every setting of the old one that it still knows has its old value."""
+    """Whether only the app itself rewrote the file: the settings that it still knows have their old values."""
     now = path.read_bytes()
-    lines = [line for line in old.splitlines() if line.strip() and b"=" in line and not line.lstrip().startswith((b"#", b";", b"["))]
+    lines = [line for line in old.splitlines() if b"=" in line and not line.lstrip().startswith((b"#", b";", b"["))]
     return sum(line.strip() in now for line in lines) >= 0.8 * len(lines)
 
 

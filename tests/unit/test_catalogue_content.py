@@ -212,7 +212,7 @@ def test_every_service_has_a_health_check(everything):
     for name, definition in compose(everything).items():
         check = definition.get("healthcheck")
         if name in HEALTHCHECK_ELSEWHERE:
-            assert check is None, f"{name}: its image's own health check is replaced"
+            assert "test" not in (check or {}), f"{name}: its image's own health check is replaced"
             continue
         assert check["test"][0] in ("CMD", "CMD-SHELL"), name
         # Compose 2.20 on an engine before 25 refuses start_interval.

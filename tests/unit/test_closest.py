@@ -14,7 +14,7 @@ NAMES = ["service", "profiles", "tail", "follow", "vpn_wireguard_private_key", "
     [("", "ab", 2), ("abc", "abc", 0), ("servcie", "service", 1), ("sonar", "sonarr", 1), ("kitten", "sitting", 3)],
 )
 def test_distance(left, right, steps):
-    assert distance(left, right) == distance(right, left) == steps
+    assert [distance(*pair) for pair in ((left, right), (right, left))] == [steps, steps]
 
 
 @pytest.mark.parametrize(

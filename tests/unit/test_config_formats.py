@@ -5,11 +5,11 @@
 import copy
 import io
 import json
-import pathlib
 import string
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import configobj
+import lived_in
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -22,8 +22,6 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.config_formats 
     same,
     set_value,
 )
-
-LIVED_IN = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "lived_in"
 
 # (file, format, key, its value in the file)
 PRESENT = [
@@ -106,7 +104,7 @@ ANY_TEXT = st.text(max_size=40)
 
 
 def read(name):
-    return (LIVED_IN / name).read_bytes()
+    return lived_in.read(name)
 
 
 def ids(rows):

@@ -136,7 +136,7 @@ def test_deadline_kills_children_too(program, tmp_path):
 )
 def test_kinds_of_errors(text, kind, what):
     error = docker_cli.explain(["compose", "up"], Completed(1, "", text))
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert getattr(error, "what", None) == what
 
 

@@ -164,8 +164,8 @@ def test_addresses_of_proc_net(tmp_path):
     ],
 )
 def test_overlap(first, second, clash):
-    assert preflight_ports.overlap(first, second) is clash
-    assert preflight_ports.overlap(second, first) is clash
+    for pair in ((first, second), (second, first)):
+        assert preflight_ports.overlap(*pair) is clash
 
 
 def process(proc, pid, inode, comm, cgroup=""):

@@ -6,16 +6,15 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import stat
 
+import lived_in
 import pytest
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, presets
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
 
-LIVED_IN = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "lived_in"
 KEY = "@@mediastack:secret:key@@"
 CONFIG = "<Config>\n  <ApiKey>%s</ApiKey>\n</Config>\n" % KEY
 
@@ -101,7 +100,7 @@ def test_whole_where_there_is_none(tmp_path, tokens):
 def test_a_lived_in_file_keeps_all_but_our_keys(tmp_path, tokens, name, fmt, keys):
     path = tmp_path / name
     path.parent.mkdir()
-    shutil.copy(LIVED_IN / name, path)
+    path.write_bytes(lived_in.read(name))
     path.chmod(0o640)
     old = path.read_bytes()
     wanted = [preset(path, fmt, "must not be used", keys)]

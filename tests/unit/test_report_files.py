@@ -68,7 +68,9 @@ def test_no_host_at_all_is_not_healthy():
 
 
 def test_json_keeps_every_sign():
-    report = report_files.build({"nas": {"services": [{"name": "影音", "status": "HEALTHY", "message": "“a”\n"}]}})
+    report = report_files.build(
+        {"nas": {"services": [{"name": "影音", "status": "HEALTHY", "message": "\u201ca\u201d\n"}]}}
+    )
     text = report_files.as_json(report)
     assert "影音" in text
     assert text.startswith("{")

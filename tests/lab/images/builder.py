@@ -193,7 +193,8 @@ class Builder:
         dockerfile = f"""FROM {parent}
 LABEL mediastack.lab=true {FINGERPRINT}={fingerprint}
 COPY sim /lab/sim
-RUN mkdir -p -m 1777 /run/lab /lab/bin && cp /lab/sim/files/start /lab/start \\
+RUN mkdir -p -m 1777 /run/lab /lab/bin && (echo '#!/usr/bin/python3 -sE'; cat /lab/sim/files/start) > /lab/start \\
+ && chmod 755 /lab/start \\
  && cp /lab/sim/files/gluetun-entrypoint /lab/sim/files/entrypoint.sh / \\
  && cp /lab/sim/files/lab-fault /lab/sim/files/ak /usr/local/bin/ \\
  && ln -sf /usr/lib/postgresql/*/bin/* /usr/local/bin/ && python3 -m compileall -q /lab/sim && chmod -R a+rX /lab

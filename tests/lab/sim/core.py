@@ -250,7 +250,12 @@ def serve(address, respond, active_faults=dict, tls=None):
 
 def die(code, after, how=None):
     """End the process with a code (128 + signal) some seconds from now."""
-    timer = threading.Timer(after, lambda: (print(how or f"lab: fault: exit {code}", flush=True), os._exit(code)))
+
+    def end():
+        print(how or f"lab: fault: exit {code}", flush=True)
+        os._exit(code)
+
+    timer = threading.Timer(after, end)
     timer.daemon = True
     timer.start()
 

@@ -398,7 +398,8 @@ class Control:
         except GoJsonError:
             ports = "wrong"
         good = ports is None or (
-            isinstance(ports, list) and all(type(port) is int and 0 <= port <= 65535 for port in ports)
+            isinstance(ports, list)
+            and all(isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535 for port in ports)
         )
         if not good:
             return text_error(400, "failed setting forwarded ports")

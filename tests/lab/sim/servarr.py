@@ -17,7 +17,7 @@ import sqlite3
 import time
 import urllib.parse
 import uuid
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from .core import TEXT, App, Response, json_response, page, redirect

@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import time
 import uuid
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ..core import HTML, TEXT, App, Response, json_response, page, redirect
 

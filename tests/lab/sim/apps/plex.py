@@ -8,7 +8,7 @@
 import os
 import secrets
 import uuid
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ..core import HTML, App, Response, json_response, page
 
