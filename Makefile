@@ -9,6 +9,7 @@ include mk/lint.mk
 include mk/test.mk
 include mk/bench.mk
 include mk/release.mk
+include mk/verify.mk
 -include mk/demo.mk
 
 .PHONY: help clean

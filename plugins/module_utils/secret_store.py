@@ -15,7 +15,7 @@ import re
 import secrets as random_source
 import string
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, config_formats, config_xml
+from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
 
 SCHEMA = 1
 MARK = "@@mediastack:"
@@ -262,6 +262,8 @@ def encode(value, encoding, before=""):
             return json.dumps(value, ensure_ascii=False)[1:-1]
         raise ValueError("in YAML the token must stand in double quotes")
     if encoding == "xml":
+        from ansible_collections.homelab.mediastack.plugins.module_utils import config_xml
+
         return config_xml.escape(value)
     if encoding == "line":
         return _one_line(value)
@@ -295,6 +297,8 @@ def _adopt(name, source):
     data = atomic_files.read_bytes(source["path"])
     if data is None or not data.strip():
         return None
+    from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats  # a first run's need only
+
     try:
         value = config_formats.get_value(data, source["format"], source["key"])
     except config_formats.ConfigFormatError as error:

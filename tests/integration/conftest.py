@@ -1,10 +1,26 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Fixtures for tests of `compose_stack` on the real engine."""
+"""Fixtures for tests of `compose_stack` on the real engine, and the long form of the integration tests."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+
+def pytest_configure(config):
+    """Tests marked `long` repeat what a short one shows, with more versions or more turns."""
+    config.addinivalue_line("markers", "long: only in `make test-long` (MEDIASTACK_TEST_LONG=1)")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the long form to `make test-long`."""
+    if os.environ.get("MEDIASTACK_TEST_LONG") == "1":
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +30,9 @@ def box():
 
     build_image(IMAGE, "1")
     yield IMAGE
-    docker("image", "rm", "-f", IMAGE, check=False)
+    # Beside other workers it stays: they may not be done with it.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        docker("image", "rm", "-f", IMAGE, check=False)
 
 
 @pytest.fixture

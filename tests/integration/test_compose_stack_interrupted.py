@@ -50,7 +50,7 @@ def kill(pids):
             continue
 
 
-@pytest.mark.parametrize("version", ["2.20.3", None])
+@pytest.mark.parametrize("version", [pytest.param("2.20.3", marks=pytest.mark.long), None])
 def test_killed_at_random_moments(labs, version):
     """SIGKILL of the module, of docker compose, or of both, during a recreate of everything."""
     lab = labs(version).vpn("qbittorrent", "sabnzbd").add("sonarr").add("radarr")

@@ -11,7 +11,12 @@ import subprocess
 import pytest
 from compose_stack_lab import IMAGE, ROOT, docker
 
-VERSIONS = ["2.20.3", "2.26.1", "2.34.0", None]
+VERSIONS = [
+    "2.20.3",
+    pytest.param("2.26.1", marks=pytest.mark.long),
+    pytest.param("2.34.0", marks=pytest.mark.long),
+    None,
+]
 
 
 def forecast_and_run(lab, **more):

@@ -8,16 +8,19 @@ Engine 20.10 is Debian 12's, 26.1 is Debian 13's, each in a nested host; the Com
 from __future__ import annotations
 
 import json
-import os
 
 import nested
 import pytest
 
 COMPOSES = ["2.20.3", "2.26.1", "2.34.0", "2.40.3"]
-# Every pair in the long form; the newest and the oldest of each in the short one.
-LONG = os.environ.get("MEDIASTACK_TEST_LONG", "") == "1"
+# Every pair in the long form, one of each engine in the short one. (Engine 20.10 is also what the other tests run on.)
 SUITES = {"bookworm": "20.10.", "trixie": "26.1."}
-PAIRS = [(s, c) for s in SUITES for c in COMPOSES if LONG or (s, c) in (("bookworm", "2.20.3"), ("trixie", "2.40.3"))]
+SHORT = (("bookworm", "2.20.3"), ("trixie", "2.40.3"))
+PAIRS = [
+    pytest.param(suite, version, marks=() if (suite, version) in SHORT else pytest.mark.long)
+    for suite in SUITES
+    for version in COMPOSES
+]
 PROJECT = "/srv/stack"
 
 COMPOSE = """
@@ -43,16 +46,15 @@ services:
 """
 
 
-@pytest.fixture(scope="module", params=list(SUITES))
-def engine(request, tmp_path_factory):
-    """A nested host with its engine running and the tiny image loaded."""
+@pytest.fixture(scope="module")
+def engine(request):
+    """A nested host with its engine running and the tiny image loaded; its parameter is the Debian suite."""
     suite = request.param
     packages = [*nested.BASE_PACKAGES, *(p for p in nested.ENGINE_PACKAGES if suite == "trixie" or p == "docker.io")]
     with nested.host(f"msnest-{suite}", suite, [*packages, "iptables"]) as host:
         host.start_engine()
         assert host.sh("docker version --format '{{.Server.Version}}'").startswith(SUITES[suite])
         host.load(nested.tiny_image())
-        host.suite = suite
         yield host
 
 
@@ -88,10 +90,8 @@ def assert_sound(host):
     assert links[0] == links[1]
 
 
-@pytest.mark.parametrize("version", COMPOSES)
+@pytest.mark.parametrize(("engine", "version"), PAIRS, indirect=["engine"])
 def test_converge_repair_and_remove(engine, version, tmp_path):
-    if (engine.suite, version) not in PAIRS:
-        pytest.skip("in the long form only: MEDIASTACK_TEST_LONG=1 (make test-engines)")
     place(engine, version)
     assert "changed=1" in converge(engine, tmp_path).stdout
     assert_sound(engine)
@@ -107,6 +107,7 @@ def test_converge_repair_and_remove(engine, version, tmp_path):
     assert names(engine) == {}
 
 
+@pytest.mark.parametrize("engine", ["trixie"], indirect=True)
 def test_the_stack_comes_up_by_itself_after_the_host_was_restarted(engine, tmp_path):
     place(engine, "2.40.3")
     converge(engine, tmp_path)

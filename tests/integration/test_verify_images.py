@@ -143,7 +143,18 @@ def world():
 def verify(folder, *more, apps=APPS):
     """Run the program."""
     command = [sys.executable, "tests/verify_images/verify.py", "--registry", REGISTRY, "--only", apps]
-    command += ["--project", PROJECT, "--build", str(folder), "--first-port", "23510", "--wait", "60"]
+    command += [
+        "--project",
+        PROJECT,
+        "--build",
+        str(folder),
+        "--first-port",
+        "23510",
+        "--wait",
+        "60",
+        "--stable-for",
+        "2",
+    ]
     command += ["--settings", str(folder / "settings.yml"), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
 

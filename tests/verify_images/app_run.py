@@ -23,6 +23,7 @@ from ansible.template import Templar  # noqa: E402
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (  # noqa: E402
     engine_state,
+    first_login,
     health_sweep,
     preflight_engine,
     stack,
@@ -39,7 +40,6 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (  # noq
 
 # Of nobody, and no image's default: an app that runs as these took them from us.
 IDS = (1311, 1312)
-STABLE_FOR = 10
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 with warnings.catch_warnings():
@@ -63,7 +63,7 @@ class AppRun:
         `options`: of the command line; `given`: the user's `mediastack_*` settings.
         """
         self.docker = Docker()
-        self.wait = options.wait
+        self.wait, self.stable_for = options.wait, options.stable_for
         self.base = options.build.resolve() / "verify-images"
         self.project = options.project
         templar = Templar(loader=DataLoader(), variables={})
@@ -174,12 +174,16 @@ class AppRun:
         _result, error = self.request("absent", bundle=self.bundle)
         if error:
             raise DockerError(f"an earlier run cannot be cleared away: {error}")
-        shutil.rmtree(self.base, ignore_errors=True)
+        if self.base.exists():
+            shutil.rmtree(self.base)
 
     def start(self):
         """Start everything as `site` does, first logins included; whether all is well."""
-        result, error = self.request("present", bundle=self.bundle, stable_for=STABLE_FOR)
+        result, error = self.request("present", bundle=self.bundle, stable_for=self.stable_for)
         if not error:
+            for name, service in self.bundle["services"].items():
+                if (service["login"] or {}).get("kind") in first_login.KINDS:
+                    self.note(name, "first login")
             return True
         for failure in result.get("failures") or []:
             log = failure["health_log"][-1]["output"].strip() if failure["health_log"] else ""

@@ -47,6 +47,7 @@ def arguments(words):
     parser.add_argument("--registry", default="", help="host:port that serves all images, instead of their own")
     parser.add_argument("--settings", type=pathlib.Path, help="YAML file of mediastack_* settings, a VPN account")
     parser.add_argument("--wait", type=int, default=600, help="seconds for an app to be well (default: 600)")
+    parser.add_argument("--stable-for", type=float, default=10, help="seconds without a restart (default: 10)")
     parser.add_argument("--first-port", type=int, default=25000, help="the apps' ports on 127.0.0.1 start here")
     parser.add_argument("--project", default="mediastack-verify", help="name of the Compose project")
     parser.add_argument("--build", type=pathlib.Path, default=app_run.ROOT / "build", help="where results go")
@@ -151,8 +152,6 @@ class Verification:
         else:
             print(f"{app}: start {', '.join(run.images)}", flush=True)
             run.look()
-        for name, image in run.images.items():
-            self.findings.setdefault(image, {})[name] = run.findings[name]
 
     def all(self):
         """Do it; whether every image passed."""
@@ -166,8 +165,10 @@ class Verification:
         for app, run in self.runs.items():
             try:
                 self.one(app, run)
-            except DockerError as error:
-                run.leave_open(str(error))
+            except (DockerError, OSError) as error:
+                run.leave_open(f"could not be finished: {error}")
+            for name, image in run.images.items():
+                self.findings.setdefault(image, {})[name] = run.findings[name]
             path = self.write()
         entries = self.entries()
         print("\n".join(image_checks.table(entries)))
@@ -195,6 +196,11 @@ def main(words=None):
         print(f"verify-images: another run works in {options.build}; wait for its end", file=sys.stderr)
     except (CannotBegin, RenderError, SettingsError, DockerError) as error:
         print(f"verify-images: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"verify-images: {options.build} cannot be used: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("verify-images: interrupted; the images not reached are inconclusive", file=sys.stderr)
+        return 130
     return 3
 
 
