@@ -11,7 +11,8 @@ import contextlib
 import json
 import pathlib
 import subprocess
-import time
+
+from stack_harness import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE_PACKAGES = ["python3", "python3-apt", "ca-certificates", "iproute2", "procps"]
@@ -24,18 +25,6 @@ def run(argv, timeout=120, check=True, **kwargs):
     if check and done.returncode:
         raise AssertionError(f"{argv} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done
-
-
-def wait_for(predicate, seconds=60.0, what="the state"):
-    """Poll until ``predicate()`` is true; its last value is returned."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = predicate()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come within {seconds} s")
-        time.sleep(0.2)
 
 
 def image(suite, packages):
