@@ -94,7 +94,18 @@ def collections(place):
     run(galaxy, "collection", "build", "--output-path", str(place / "artifact"), str(ROOT), cwd=place)
     (artifact,) = (place / "artifact").glob("homelab-mediastack-*.tar.gz")
     target = place / "collections"
-    run(galaxy, "collection", "install", "--force", "--no-deps", "--offline", "-p", str(target), str(artifact), cwd=place)
+    run(
+        galaxy,
+        "collection",
+        "install",
+        "--force",
+        "--no-deps",
+        "--offline",
+        "-p",
+        str(target),
+        str(artifact),
+        cwd=place,
+    )
     namespaces = [path.name for path in (target / "ansible_collections").iterdir() if "." not in path.name]
     assert namespaces == ["homelab"], "nothing but ours is there"
     return target
