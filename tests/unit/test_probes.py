@@ -130,6 +130,17 @@ def test_redirects_are_not_followed(serve):
     assert "HTTP 303, redirects to /wizard/, expected 200" in outcome.message
 
 
+def test_a_redirect_to_another_path_is_not_followed(serve):
+    def behave(connection, _closing):
+        path = connection.recv(65536).decode().split()[1]
+        away = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(away if path == "/ping" else b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    outcome = probe(serve(behave), path="/ping")
+    assert outcome.verdict == "failed"
+    assert "HTTP 302, redirects to /login, expected 200" in outcome.message
+
+
 def test_a_url_base_that_the_user_set_in_the_app_is_followed_once(serve):
     def behave(connection, _closing):
         path = connection.recv(65536).decode().split()[1]
