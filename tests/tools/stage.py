@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run the stages of a long make target, time them, and sum them up.
 
-stage.py run [--quiet] DIRECTORY NAME COMMAND...   run it, note result and time; --quiet: output on failure only
-stage.py summary DIRECTORY                         the table, the counts of the JUnit files there; exit 1 on a failure
+stage.py run [--quiet|--block] DIRECTORY NAME COMMAND...   run it, note result and time
+    --quiet: its output on failure only; --block: its output in one piece when it has ended, for stages beside others
+stage.py summary DIRECTORY                                 the table, the counts of the JUnit files there; exit 1 on a failure
 
 A failed stage does not keep the next from running: one run shows everything that is wrong.
 """
@@ -19,21 +20,21 @@ import xml.etree.ElementTree as ET
 OUTCOMES = ("failures", "errors", "skipped")
 
 
-def run(directory, name, command, quiet):
+def run(directory, name, command, option):
     """Run *command* as the stage *name* and append its result to the directory's stages.jsonl."""
     print(f"──── {name}", flush=True)
-    started = time.monotonic()
-    if quiet:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        done = subprocess.run(command, check=False, **streams)
-        if done.returncode:
-            sys.stdout.buffer.write(done.stdout)
-    else:
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
-    seconds = time.monotonic() - started
-    print(f"──── {name}: {verdict(done.returncode)} in {seconds:.1f} s", flush=True)
+    started = time.time()
+    streams = {"stdin": subprocess.DEVNULL}
+    if option:
+        streams.update(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, check=False, **streams)
+    ended = time.time()
+    head = f"──── {name}: {verdict(done.returncode)} in {ended - started:.1f} s\n".encode()
+    shown = done.stdout if option == "--block" or (option and done.returncode) else b""
+    sys.stdout.buffer.write(shown + head)
+    sys.stdout.buffer.flush()
     with (directory / "stages.jsonl").open("a", encoding="utf-8") as results:
-        results.write(json.dumps({"name": name, "rc": done.returncode, "seconds": round(seconds, 1)}) + "\n")
+        results.write(json.dumps({"name": name, "rc": done.returncode, "started": started, "ended": ended}) + "\n")
 
 
 def verdict(returncode):
@@ -57,8 +58,9 @@ def summary(directory):
     stages = [json.loads(line) for line in (directory / "stages.jsonl").read_text(encoding="utf-8").splitlines()]
     print()
     for stage in stages:
-        print(f"  {stage['name']:<24} {stage['seconds']:>7.1f} s  {verdict(stage['rc'])}")
-    seconds = sum(stage["seconds"] for stage in stages)
+        print(f"  {stage['name']:<24} {stage['ended'] - stage['started']:>7.1f} s  {verdict(stage['rc'])}")
+    # Stages may stand beside each other: the time is the clock's, not their sum.
+    seconds = max(stage["ended"] for stage in stages) - min(stage["started"] for stage in stages)
     bad = [stage["name"] for stage in stages if stage["rc"]]
     passed, failed, skipped = counts(directory)
     words = [f"{len(bad)} of {len(stages)} stages failed: {', '.join(bad)}" if bad else f"{len(stages)} stages ok"]
@@ -71,14 +73,14 @@ def summary(directory):
 def main(arguments):
     """Dispatch on the first argument; return the exit code."""
     verb, *rest = arguments
-    quiet = "--quiet" in rest[:1]
-    directory, *rest = rest[quiet:]
+    option = rest.pop(0) if rest[0].startswith("--") else None
+    directory, *rest = rest
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     if verb == "summary":
         return summary(directory)
     name, *command = rest
-    run(directory, name, command, quiet)
+    run(directory, name, command, option)
     return 0
 
 
