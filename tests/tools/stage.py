@@ -5,7 +5,7 @@
 
 stage.py run [--quiet|--block] DIRECTORY NAME COMMAND...   run it, note result and time
     --quiet: its output on failure only; --block: its output in one piece when it has ended, for stages beside others
-stage.py summary DIRECTORY                                 the table, the counts of the JUnit files there; exit 1 on a failure
+stage.py summary DIRECTORY          the table, the counts of the JUnit files there; exit 1 on a failure
 
 A failed stage does not keep the next from running: one run shows everything that is wrong.
 """
