@@ -24,7 +24,21 @@ options:
       - What is about to be done; decides which extra vars are read from the command line.
     type: str
     default: site
-    choices: [site, start, stop, restart, status]
+    choices:
+      - site
+      - start
+      - stop
+      - restart
+      - status
+      - logs
+      - vpn_status
+      - vpn_start
+      - vpn_stop
+      - config_show
+      - config_edit
+      - config_validate
+      - credentials
+      - remove
 attributes:
   action:
     description: It is an action plugin.

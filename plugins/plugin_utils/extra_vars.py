@@ -24,14 +24,35 @@ OPTIONS = {
     "profiles": _LIST,
     "output": {"type": "str", "default": ""},
     "fail_on": {"type": "str", "default": "degraded", "choices": ["degraded", "unhealthy", "never"]},
+    "watch": {"type": "int", "default": 0},  # seconds between two looks
+    "tail": {"type": "int", "default": 50},  # lines
+    "since": {"type": "str", "default": ""},
+    "grep": {"type": "str", "default": ""},
+    "follow": {"type": "bool", "default": False},
+    "stop_apps": {"type": "bool", "default": False},
+    "release_holds": {"type": "bool", "default": False},
+    "setting": _LIST,
+    "file": {"type": "str", "default": "settings", "choices": ["settings", "vault"]},
+    "scope": {"type": "str", "default": ""},
+    "purge_config": {"type": "bool", "default": False},
+    "confirm": {"type": "str", "default": ""},
 }
 # The verbs, and the extra vars of each.
 VERBS = {
-    "site": (),
-    "start": ("service", "profiles"),
+    "site": ("release_holds",),
+    "start": ("service", "profiles", "release_holds"),
     "stop": ("service", "profiles"),
     "restart": ("service", "profiles"),
-    "status": ("output", "fail_on"),
+    "status": ("output", "fail_on", "watch"),
+    "logs": ("service", "tail", "since", "grep", "follow"),
+    "vpn_status": (),
+    "vpn_start": (),
+    "vpn_stop": ("stop_apps",),
+    "config_show": ("setting",),
+    "config_edit": ("file", "scope"),
+    "config_validate": (),
+    "credentials": ("service",),
+    "remove": ("purge_config", "confirm"),
 }
 
 
@@ -109,8 +130,10 @@ def check(verb, given, known=None, template=None):
 
 
 def _checked(name, value, known, errors, messages):
-    if not value:
+    if value in ("", []):
         raise CastError("is empty. Leave it out for the default, or write a value")
+    if name in ("tail", "watch") and value < (1 if name == "watch" else 0):
+        raise CastError(f"{value} is too small; give a number of {'seconds' if name == 'watch' else 'lines'}")
     if name == "output":
         if value != "-" and not value.endswith(REPORT_SUFFIXES):
             raise CastError(
