@@ -92,7 +92,7 @@ def versions():
 def healthy_services():
     """Return the number of services, all of which must be healthy."""
     report = WORK / "status.json"
-    play("homelab.mediastack.status", "-e", f"output={report}", log="status")
+    play("homelab.mediastack.status", "-e", json.dumps({"output": str(report)}), log="status")
     status = json.loads(report.read_text(encoding="utf-8"))
     if not status["healthy"]:
         unwell = [service["name"] for service in status["services"] if service["status"] != "HEALTHY"]

@@ -4,19 +4,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
 import pytest
+from registry import running_registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REGISTRY = "127.0.0.1:23500"
@@ -85,41 +82,6 @@ def push(folder, image, *changes, programs=("wget", "curl"), files=()):
     docker("image", "rm", name)
 
 
-def install_registry():
-    if not pathlib.Path("/usr/bin/docker-registry").exists():
-        # Its service would start a registry of its own, on another port.
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", "docker-registry"]
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"docker-registry cannot be installed: {done.stderr}"
-
-
-@contextlib.contextmanager
-def running_registry(folder):
-    """Debian's docker-registry with a storage of its own."""
-    install_registry()
-    config = {"version": 0.1, "http": {"addr": REGISTRY}, "log": {"level": "error"}}
-    config["storage"] = {"filesystem": {"rootdirectory": str(folder / "storage")}}
-    (folder / "config.yml").write_text(json.dumps(config))
-    with (folder / "log").open("w") as log:
-        command = ["docker-registry", "serve", str(folder / "config.yml")]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 15
-        while True:
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "the registry does not answer"
-            try:
-                urllib.request.urlopen(f"http://{REGISTRY}/v2/", timeout=2).close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def world():
     """A directory off tmpfs, with the results of one run against the registry: (directory, process, report)."""
@@ -127,7 +89,7 @@ def world():
         folder = pathlib.Path(place)
         (folder / "settings.yml").write_text("mediastack_healthcheck_interval: 1\n")
         try:
-            with running_registry(folder):
+            with running_registry(folder, REGISTRY):
                 push(folder, GOOD)
                 push(folder, FORGETFUL, files=["forgetful"])
                 push(folder, PROXY)
