@@ -22,7 +22,8 @@ name: mediastack_output
 type: aggregate
 short_description: Readable output of the playbooks of homelab.mediastack
 description:
-  - A failed task whose result says nothing but its message is shown by its message; C(-v) shows the dump.
+  - A failed task of this collection, or one whose result says nothing but its message, is shown by its message;
+    C(-v) shows the dump.
   - With C(-e output=-) nothing goes to standard output but the report; what failed goes to standard error.
 """
 
@@ -54,8 +55,12 @@ class CallbackModule(CallbackBase):
 
 
 def is_plain(result):
-    """Whether a failed *result* holds nothing but a message."""
-    return bool(result.get("msg")) and all(key in PLAIN or key.startswith("_ansible") for key in result)
+    """Whether the message of a failed *result* tells all: it holds nothing else, or it is one of our own modules'.
+
+    Those are known by their ``duration_ms``; the rest of theirs is for playbooks.
+    """
+    bare = all(key in PLAIN or key.startswith("_ansible") for key in result)
+    return bool(result.get("msg")) and (bare or "duration_ms" in result)
 
 
 def show_messages():

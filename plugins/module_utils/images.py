@@ -79,7 +79,7 @@ def pull(docker, users, platforms=None):
     refused = ["%s (for %s): %s" % (image, ", ".join(users[image]), why) for image, why in answers.items() if why]
     if refused:
         raise PullError(
-            "%d of %d images could not be pulled, so nothing was changed:\n  %s"
+            "%d of %d images could not be pulled, so no service was touched:\n  %s"
             % (len(refused), len(users), "\n  ".join(refused))
         )
 

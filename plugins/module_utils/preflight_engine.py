@@ -121,7 +121,7 @@ def foreign_containers(bundle, containers):
     touched."""
     project, path = bundle["project"]["name"], bundle["project"]["path"]
     names = {service.get("container_name") or name: name for name, service in bundle.get("services", {}).items()}
-    problems = []
+    problems, of_demo = [], []
     for container in containers:
         if is_ours(container, bundle):
             continue
@@ -142,6 +142,8 @@ def foreign_containers(bundle, containers):
                     % (path, project, labels.get("com.docker.compose.project.working_dir", "DIRECTORY")),
                 )
             )
+        elif plain in names and _is_lab(labels) and not bundle.get("lab_images"):
+            of_demo.append(name)
         elif plain in names:
             problems.append(
                 problem(
@@ -153,29 +155,49 @@ def foreign_containers(bundle, containers):
                     "Or leave the service out: mediastack_services: {%s: false}" % (name, name, name, names[plain]),
                 )
             )
+    if of_demo:
+        problems.append(
+            problem(
+                "container",
+                "the demo runs on this host and has %d of our containers' names: %s"
+                % (len(of_demo), ", ".join(sorted(of_demo))),
+                None,
+                None,
+                "'make demo-down' where the demo was made",
+            )
+        )
     return problems
+
+
+def _is_lab(labels):
+    """Whether labels of an image, or of a container made of it, say that it is the lab's."""
+    return str(labels.get(LAB_LABEL, "")).lower() == "true"
 
 
 def lab_images(bundle, facts):
     """Stand-in images of the lab, in an inventory that is not the lab's (P3)."""
     if bundle.get("lab_images"):
         return []
-    problems = []
-    for name, service in sorted(bundle.get("services", {}).items()):
-        labels = (facts.get("images") or {}).get(service.get("image")) or {}
-        if str(labels.get(LAB_LABEL, "")).lower() == "true":
-            problems.append(
-                problem(
-                    "lab",
-                    "the image %s of %s on this host is a stand-in of the demo, not the real one"
-                    % (service["image"], name),
-                    name,
-                    service["image"],
-                    "remove it, so that the real one is pulled: 'make demo-down' where the demo was made, or "
-                    "'docker image rm %s'" % service["image"],
-                )
-            )
-    return problems
+    known = facts.get("images") or {}
+    wanted = {service.get("image") for service in bundle.get("services", {}).values()}
+    images = sorted(image for image in wanted if _is_lab(known.get(image) or {}))
+    if not images:
+        return []
+    words = (
+        "image on this host is the demo's, not the vendor's"
+        if len(images) == 1
+        else ("images on this host are the demo's, not the vendors'")
+    )
+    return [
+        problem(
+            "lab",
+            "%d %s: %s" % (len(images), words, ", ".join(images)),
+            None,
+            None,
+            "'make demo-down' where the demo was made takes these names away, so that the real ones are pulled; "
+            "or: docker image rm %s" % " ".join(images),
+        )
+    ]
 
 
 def tun_device(bundle, device="/dev/net/tun", root="/"):

@@ -206,7 +206,7 @@ class Present(Run):
             )
         if self.pulls and self.request.pull == "never":
             raise StackError(
-                "pull is never, but these images are not on the host, so nothing was changed: %s"
+                "pull is never, but these images are not on the host, so no service was touched: %s"
                 % ", ".join("%s (for %s)" % (image, ", ".join(names)) for image, names in sorted(self.pulls.items()))
             )
 

@@ -121,7 +121,7 @@ def check(verb, given, known=None, template=None):
             value = plain(template(given[name]) if template else given[name])
             values[name] = _checked(name, cast(value, option), known, errors, messages)
         except CastError as error:
-            errors.append(f"-e {name}=: {error}.")
+            errors.append(f"-e {name}=: {error}{'' if str(error).endswith(('.', '?')) else '.'}")
         except Exception as error:  # a template of the user's may raise anything
             errors.append(f"-e {name}=: cannot be read: {' '.join(str(error).split())}")
     if errors:

@@ -18,7 +18,7 @@ import re
 import yaml
 
 from . import path_rules, setting_rules, setting_sources, vpn_rules
-from .closest import hint, near_miss
+from .closest import closest, near_miss
 from .plain_values import origin, plain, protect
 from .setting_sources import PREFIX, Given
 from .setting_types import CastError, cast
@@ -191,7 +191,8 @@ class _Resolution:
             if near:
                 self.errors.append(f"{subject}: no such setting. Did you mean {PREFIX}{near}?")
             else:
-                advice = hint(name, self.spec, setting_sources.SEE)
+                like = closest(word, short)
+                advice = f"Did you mean {PREFIX}{like}?" if like else setting_sources.SEE
                 self.warnings.append(
                     f"{subject}: no such setting, it has no effect. {advice} Names of your own: mediastack_x_*."
                 )

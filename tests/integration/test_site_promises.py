@@ -261,6 +261,8 @@ def test_a_taken_port_stops_the_run_with_its_owner_a_free_port_and_the_line_to_s
         stack.set(mediastack_ports=old)
     assert done.returncode != 0
     assert str(FIRST_PORT + 60) in done.stdout and "mediastack_ports" in done.stdout
+    # The message, and nothing of the module's result or of Ansible's insides around it.
+    assert "health_services" not in done.stdout and "Origin:" not in done.stdout + done.stderr
     assert f"pid {os.getpid()}" in done.stdout or str(os.getpid()) in done.stdout
     assert {name: c["Id"] for name, c in stack.containers().items()} == before
 

@@ -104,10 +104,22 @@ def test_a_container_that_has_our_name(other, words):
     assert "mediastack_services: {sonarr: false}" in problem["remedy"]
 
 
+def test_the_demo_beside_it_is_one_problem_however_many_names_it_has():
+    demo = [container(name, "mediastack-demo", "/home/tom/demo") for name in ("sonarr", "gluetun")]
+    for one in demo:
+        one["Config"]["Labels"]["mediastack.lab"] = "true"
+    bundle = dict(BUNDLE, services={"sonarr": {"image": "sonarr:4"}, "gluetun": {"image": "gluetun:3"}})
+    (problem,) = preflight_engine.foreign_containers(bundle, demo)
+    assert "the demo runs on this host and has 2 of our containers' names: gluetun, sonarr" in problem["what"]
+    assert problem["remedy"].startswith("'make demo-down'")
+    # Two labs on one engine are as foreign to each other as any two stacks.
+    assert len(preflight_engine.foreign_containers(dict(bundle, lab_images=True), demo)) == 2
+
+
 def test_lab_images_are_for_the_lab():
     given = {"images": {"sonarr:4": {"mediastack.lab": "true"}}}
     (problem,) = preflight_engine.lab_images(BUNDLE, given)
-    assert "sonarr:4" in problem["what"]
+    assert "1 image on this host is the demo's" in problem["what"] and "sonarr:4" in problem["what"]
     assert "docker image rm sonarr:4" in problem["remedy"]
     assert preflight_engine.lab_images(dict(BUNDLE, lab_images=True), given) == []
     assert preflight_engine.lab_images(BUNDLE, {"images": {"sonarr:4": {}}}) == []
