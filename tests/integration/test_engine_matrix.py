@@ -13,9 +13,9 @@ import nested
 import pytest
 
 COMPOSES = ["2.20.3", "2.26.1", "2.34.0", "2.40.3"]
-# Every pair in the long form, one of each engine in the short one. (Engine 20.10 is also what the other tests run on.)
+# Every pair in the long form; the short one leaves Engine 20.10, on which all other tests run, to them.
 SUITES = {"bookworm": "20.10.", "trixie": "26.1."}
-SHORT = (("bookworm", "2.20.3"), ("trixie", "2.40.3"))
+SHORT = (("trixie", "2.40.3"),)
 PAIRS = [
     pytest.param(suite, version, marks=() if (suite, version) in SHORT else pytest.mark.long)
     for suite in SUITES
