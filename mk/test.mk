@@ -1,6 +1,6 @@
 # Tests. Each stage runs even when one before it failed; the last lines sum them up.
 
-.PHONY: test test-static test-real test-unit test-integration test-promises test-long test-molecule engine
+.PHONY: test test-static test-real test-unit test-integration test-promises test-long test-molecule test-browser engine
 
 test_stage = @tests/tools/stage.py run build/test
 test_stage_block = @tests/tools/stage.py run --block build/test
@@ -48,3 +48,8 @@ test-long: setup-test engine  ## the long forms: every engine with every Compose
 test-molecule: setup-test engine  ## the molecule scenario, with testinfra
 	@MOLECULE_GLOB='molecule/*/molecule.yml' PYTEST_ADDOPTS="-p no:pytest-ansible '--junitxml=$(CURDIR)/build/test/molecule.xml'" ANSIBLE_CONFIG= \
 	   tests/tools/with_engine.sh .venv/bin/molecule test --scenario-name default
+
+test-browser: setup-test  ## the page of status in Chromium (which it installs), on a desk and on a phone, light and dark
+	@tests/tools/chromium.sh
+	@mkdir -p build/test
+	@.venv/bin/python -m pytest -v --junitxml=build/test/browser.xml tests/browser

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 
 from ansible import constants
+from ansible.module_utils.parsing.convert_bool import BOOLEANS_TRUE
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
@@ -25,6 +27,8 @@ description:
   - A failed task of this collection, or one whose result says nothing but its message, is shown by its message;
     C(-v) shows the dump.
   - With C(-e output=-) nothing goes to standard output but the report; what failed goes to standard error.
+  - With C(-e watch=5) every table comes at once, into a pipe too.
+  - Of C(logs), nothing goes to standard output but the lines, unless C(-v) is given.
 """
 
 PLAYBOOKS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -32,6 +36,8 @@ PLAYBOOKS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PLAIN = {"changed", "exception", "failed", "msg", "unreachable"}
 # What begins so is a report, see plugins/action/report.py.
 REPORT = "{"
+# What Ansible says to Ctrl-C, which is how one ends watching, or following logs.
+INTERRUPTED = "User interrupted execution"
 
 display = Display()
 
@@ -50,8 +56,14 @@ class CallbackModule(CallbackBase):
             return
         if display.verbosity == 0:
             show_messages()
-        if os.path.basename(path) == "status.yml" and load_extra_vars(playbook._loader).get("output") == "-":
-            only_reports()
+        if os.path.basename(path) == "status.yml":
+            given = load_extra_vars(playbook._loader)
+            if "-" in [name.strip() for name in str(given.get("output", "")).split(",")]:
+                only_reports("watch" in given)
+            elif "watch" in given:
+                at_once()
+        if os.path.basename(path) == "logs.yml" and display.verbosity == 0:
+            only_logs(str(load_extra_vars(playbook._loader).get("follow")).lower() in BOOLEANS_TRUE)
 
 
 def is_plain(result):
@@ -81,20 +93,70 @@ def show_messages():
     CallbackBase._handle_exception = handle_exception
 
 
-def only_reports():
-    """Keep standard output for reports; failures go to standard error, banners and recap nowhere."""
+def only_reports(endless):
+    """Keep standard output for reports; failures go to standard error, banners and recap nowhere.
+
+    *endless*: the run goes on until somebody ends it.
+    """
     show = display.display
 
     @functools.wraps(show)
     def show_report(msg, color=None, stderr=False, **kwargs):
         if msg.startswith(REPORT):
-            try:
-                show(msg, color=color, stderr=stderr, **kwargs)
-                sys.stdout.flush()
-            except BrokenPipeError:
-                # The reader has enough (`| head`). An error here would end Ansible's results thread and hang the run.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif stderr or color in (constants.COLOR_ERROR, constants.COLOR_UNREACHABLE):
+            show_now(show, endless, msg, color=color, stderr=stderr, **kwargs)
+        elif is_trouble(msg, color, stderr):
             show(msg, color=color, stderr=True, **kwargs)
 
     display.display = show_report
+
+
+def at_once():
+    """Everything when it comes, into a pipe too; Ctrl-C, which is how one ends watching, is nothing to tell of."""
+    show = display.display
+
+    @functools.wraps(show)
+    def show_at_once(msg, color=None, stderr=False, **kwargs):
+        if stderr and INTERRUPTED in msg:
+            if sys.stdout.isatty():
+                # The terminal has shown ^C; what comes next begins a line.
+                show("")
+            return
+        show_now(show, True, msg, color=color, stderr=stderr, **kwargs)
+
+    display.display = show_at_once
+
+
+def show_now(show, endless, msg, **kwargs):
+    """Show *msg* by *show* and hand it to the reader; one that is gone (`| head`) ends a run that is *endless*."""
+    try:
+        show(msg, **kwargs)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # An error here would end Ansible's results thread and hang the run.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if endless:
+            # As Ctrl-C ends it.
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def is_trouble(msg, color, stderr):
+    """Whether a message that is not for standard output is for standard error."""
+    trouble = stderr or color in (constants.COLOR_ERROR, constants.COLOR_UNREACHABLE)
+    return trouble and INTERRUPTED not in msg
+
+
+def only_logs(endless):
+    """Keep standard output for log lines, which are what comes without a newline of the display's own.
+
+    *endless*: the run goes on until somebody ends it.
+    """
+    show = display.display
+
+    @functools.wraps(show)
+    def show_lines(msg, color=None, stderr=False, newline=True, **kwargs):
+        if not newline:
+            show_now(show, endless, msg, color=color, stderr=stderr, newline=False, **kwargs)
+        elif is_trouble(msg, color, stderr):
+            show(msg, color=color, stderr=True, **kwargs)
+
+    display.display = show_lines

@@ -12,9 +12,11 @@ from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     bundle,
+    caller,
     catalogue,
     deployment,
     extra_vars,
+    progress_watch,
     render,
     service_files,
     settings,
@@ -26,6 +28,10 @@ display = Display()
 MODULE = "homelab.mediastack.compose_stack"
 VERB_STATES = {"site": "present", "start": "present", "stop": "stopped", "restart": "restarted"}
 _RENDERING = ("present", "pulled")
+# States of runs for which holds count.
+_HOLDING = ("present", "stopped", "restarted")
+# How often the bundle is made again for what is held started: somebody may be starting something meanwhile.
+_RENDERINGS = 3
 # Passed on as they are; those with a setting default to it.
 _PASSED = {
     "pull": "mediastack_pull",
@@ -74,19 +80,15 @@ class ActionModule(ActionBase):
                 "lock_timeout": {"type": "int"},
                 "stable_for": {"type": "int"},
                 "engine_missing_ok": {"type": "bool"},
+                "release_holds": {"type": "bool", "default": False},
                 "health": {"type": "bool", "default": False},
             }
         )
         try:
             request, values = self._request(arguments, task_vars)
+            result = self._execute(request, arguments, values, task_vars)
         except (RenderError, settings.SettingsError, extra_vars.ExtraVarsError) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
-        module_args = self._module_args(request, arguments, values)
-        if request.bundle:
-            asked = _health_services(request)
-            if arguments["health"] and asked:
-                module_args["health"] = _health_args(asked, values, task_vars["inventory_hostname"])
-        result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
         # The bundle holds secrets; the module hides it, and nobody needs to see even that.
         result.pop("invocation", None)
         result["project"] = {
@@ -97,11 +99,39 @@ class ActionModule(ActionBase):
         messages = [*request.messages, *(request.bundle or {}).get("messages", []), *(result.get("messages") or [])]
         result["messages"] = list(dict.fromkeys(messages))
         if request.bundle:
-            result["health_services"] = asked
+            result["health_services"] = _health_services(request)
         if not result.get("engine_missing"):
             for message in result["messages"]:
                 display.display(f"{task_vars['inventory_hostname']}: {message}", color=constants.COLOR_WARN)
         return result
+
+    def _execute(self, request, arguments, values, task_vars):
+        """Run the module, again with what is held started on the host where the inventory does not select that."""
+        said = []
+        for _turn in range(_RENDERINGS):
+            module_args = self._module_args(request, arguments, values)
+            asked = _health_services(request) if request.bundle and arguments["health"] else []
+            if asked:
+                module_args["health"] = _health_args(asked, values, task_vars["inventory_hostname"])
+            with progress_watch.Watch(self, task_vars, module_args["project_path"]) as watch:
+                module_args["progress"] = watch.token
+                result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
+            said += result.get("messages") or []
+            if not result.get("render_also"):
+                return {**result, "messages": said}
+            request.held += [name for name in result["render_also"] if name not in request.held]
+            self._render(request, values, task_vars)
+        names = ", ".join(result["render_also"])
+        return {**result, "failed": True, "msg": f"{names}: somebody else starts and stops these meanwhile; run again"}
+
+    def _render(self, request, values, task_vars):
+        renderer = render.Renderer(render.user_directory(task_vars))
+        try:
+            deployment.render_for(request, renderer, values, task_vars, self._templar)
+        except RenderError as error:
+            held = ", ".join(request.held)
+            hint = f"this is with what is held started on the host ({held}); -e release_holds=true lets go of it"
+            raise RenderError([*error.problems, hint]) from error
 
     def _request(self, arguments, task_vars):
         """What is asked for: `(deployment.Request, setting values)`."""
@@ -118,6 +148,7 @@ class ActionModule(ActionBase):
             state=arguments["state"] or VERB_STATES[verb],
             names=[*arguments["services"], *given.get("service", [])],
             profiles=[*arguments["profiles"], *given.get("profiles", [])],
+            release=arguments["release_holds"] or given.get("release_holds", False),
         )
         if request.state in _RENDERING:
             deployment.render_for(request, renderer, resolved.values, task_vars, self._templar)
@@ -139,6 +170,15 @@ class ActionModule(ActionBase):
         if request.bundle:
             # As text: of a map that is hidden Ansible would hide every word in it, wherever it shows up.
             args["bundle"] = json.dumps(request.bundle)
+        if request.state in _HOLDING:
+            args["holds"] = {
+                "verb": request.verb,
+                "who": caller.who(),
+                "why": request.words,
+                "extra": request.extra,
+                "unknown": request.unknown,
+                "release": request.release,
+            }
         for name, setting in _PASSED.items():
             value = arguments[name] if arguments[name] is not None or setting is None else values[setting]
             if value is not None:

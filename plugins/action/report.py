@@ -1,27 +1,21 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Action of homelab.mediastack.report: the status table of all hosts, the report file, and the verdict."""
+"""Action of homelab.mediastack.report: the status table of all hosts, the report files, and the verdict."""
 
 from __future__ import annotations
-
-import sys
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
 from ansible.utils.display import Display
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import report_files, table
-
-ON_TERMINAL = bool(sys.stdout) and sys.stdout.isatty()
-"""Read here because the plugin is imported by the main process; the workers, where it runs, have no terminal."""
-
-PASSING = {
-    "degraded": ("HEALTHY",),
-    "unhealthy": ("HEALTHY", "DEGRADED"),
-    "never": tuple(table.COLORS),
-}
-"""`fail_on` → the statuses that let the run pass."""
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    local_hosts,
+    report_files,
+    report_model,
+    status_text,
+    terminal,
+)
 
 display = Display()
 
@@ -39,7 +33,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "results": {"type": "dict"},
                 "variable": {"type": "str"},
-                "fail_on": {"type": "str", "choices": list(PASSING), "default": "degraded"},
+                "fail_on": {"type": "str", "choices": list(report_model.PASSING), "default": "degraded"},
                 "output": {"type": "str", "default": ""},
                 "rows": {"type": "str", "choices": ["all", "problems"], "default": "all"},
             },
@@ -47,43 +41,48 @@ class ActionModule(ActionBase):
             mutually_exclusive=[("results", "variable")],
         )
         try:
-            output = report_files.check_output(arguments["output"])
+            outputs = report_files.check_outputs(arguments["output"])
         except report_files.OutputError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(f"output: {error}") from error
         results = arguments["results"]
         if results is None:
             results = _registered(arguments["variable"], task_vars)
-        report = report_files.build(results)
-        passing = PASSING[arguments["fail_on"]]
-        failing = table.summary(report["services"], lambda row: row["status"] not in passing)
-        failed = not report["services"] or any(row["status"] not in passing for row in report["services"])
-        if output == report_files.STDOUT:
+        report = report_model.build(results, local_hosts.among(results, task_vars, self._task.connection))
+        failed, sentence = status_text.verdict(report, arguments["fail_on"])
+        if report_files.STDOUT in outputs:
             display.display(report_files.as_json(report).rstrip())
         else:
-            self._print(report, results, arguments["rows"], failed)
-        if output not in (None, report_files.STDOUT):
-            try:
-                report_files.write(output, report_files.as_json(report))
-            except report_files.OutputError as error:
-                raise AnsibleActionFail(str(error)) from error
-            display.display(f"report: {output}")
+            _print(report, results, arguments["rows"], failed)
+        files = [path for path in outputs if path != report_files.STDOUT]
+        try:
+            report_files.write_all(files, report, arguments["fail_on"])
+        except report_files.OutputError as error:
+            return {"failed": True, "changed": False, "msg": f"output: {error}; {sentence}"}
+        if files and report_files.STDOUT not in outputs:
+            display.display("report: " + ", ".join(files))
         if failed:
-            return {"failed": True, "changed": False, "msg": failing}
-        return {"changed": False, "healthy": report["healthy"], "msg": failing}
+            return {"failed": True, "changed": False, "msg": sentence}
+        return {"changed": False, "healthy": report["healthy"], "msg": sentence}
 
-    def _print(self, report, results, which, failed):
-        """The table, then what else there is to know, then the sentence (a failure says it itself)."""
-        rows = report["services"]
-        shown = rows if which == "all" else [row for row in rows if row["status"] != "HEALTHY" or row["message"]]
-        if shown:
-            runs = any(row.get("runs") for row in rows)
-            columns = display.columns if ON_TERMINAL else None
-            paint = color.stringc if color.ANSIBLE_COLOR else None
-            display.display("\n".join(table.render(shown, runs, columns, paint)))
-        for line in _notes(results):
-            display.display(line)
-        if not failed:
-            display.display(table.summary(rows, lambda row: row["status"] != "HEALTHY"))
+
+def _print(report, results, which, failed):
+    """Everything, or what is not well; a failure says the sentence itself."""
+    style = status_text.Style(
+        columns=display.columns if terminal.ON_TERMINAL else None,
+        paint=color.stringc if color.ANSIBLE_COLOR else None,
+        link=terminal.link if color.ANSIBLE_COLOR and terminal.can_move() else None,
+    )
+    sentences = status_text.notes(results)
+    if not failed:
+        sentences.append(status_text.summary(report["services"]))
+    if which == "all":
+        lines = status_text.picture(report, sentences, style)
+    else:
+        shown = status_text.problems(report)
+        lines = status_text.table_lines(report, shown, style) if shown else []
+        lines += [*status_text.facts_lines(report, only_bad=True, style=style), *sentences]
+    if lines:
+        display.display("\n".join(lines))
 
 
 def _registered(variable, task_vars):
@@ -94,22 +93,3 @@ def _registered(variable, task_vars):
         known = hostvars.raw_get(host)
         results[host] = known.get(variable) if hasattr(known, "get") else None
     return results
-
-
-def _notes(results):
-    """Sentences of the hosts' results, each once; with the hosts' names unless it holds for all of them."""
-    hosts_of = {}
-    for host, result in results.items():
-        if not isinstance(result, dict):
-            continue
-        sentences = list(result.get("messages") or [])
-        errors = [disk["error"] for disk in (result.get("disks") or {}).values() if disk.get("error")]
-        if errors:
-            sentences.append("free space unknown: " + ", ".join(dict.fromkeys(errors)))
-        for sentence in dict.fromkeys(sentences):
-            hosts_of.setdefault(sentence, []).append(host)
-    lines = []
-    for sentence, hosts in hosts_of.items():
-        prefix = "" if len(hosts) == len(results) else ", ".join(hosts) + ": "
-        lines.append(prefix + table.clean(sentence))
-    return lines

@@ -4,10 +4,18 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle, deployment, render, settings
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    app_access,
+    bundle,
+    deployment,
+    render,
+    settings,
+)
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 MODULE = "homelab.mediastack.stack_health"
@@ -33,6 +41,9 @@ class ActionModule(ActionBase):
                 known = self._fill(arguments, task_vars)
             except (RenderError, settings.SettingsError) as error:
                 return {"failed": True, "changed": False, "msg": deployment.failure(error)}
+        if isinstance(arguments.get("secrets"), dict):
+            # As text: of a map that is hidden Ansible would hide every word in it, wherever it shows up.
+            arguments["secrets"] = json.dumps(arguments["secrets"])
         try:
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
@@ -41,6 +52,9 @@ class ActionModule(ActionBase):
             # Nothing was given that could be wrong: the host cannot run the module.
             return {**_unknown(arguments, _first_line(result.get("msg"))), **known}
         result.pop("invocation", None)
+        if known:
+            known["messages"] += [result["holds_unreadable"]] if result.get("holds_unreadable") else []
+            known["vpn"].update(result.get("vpn") or {})
         return {**result, **known}
 
     def _fill(self, arguments, task_vars):
@@ -50,7 +64,12 @@ class ActionModule(ActionBase):
         messages = []
         if renderer:
             rendered = renderer.bundle(values, task_vars, self._templar, renderer.select(values))
-            arguments["services"] = bundle.health_services(rendered)
+            apps, secrets = app_access.of_bundle(rendered)
+            arguments["services"] = [
+                {**service, "app": apps.get(service["name"])} for service in bundle.health_services(rendered)
+            ]
+            arguments.setdefault("apps", True)
+            arguments.setdefault("secrets", secrets)
             messages = list(rendered["messages"])
             if values["mediastack_split_mounts"]:
                 messages.append(NO_HARDLINKS)
@@ -58,13 +77,18 @@ class ActionModule(ActionBase):
         arguments.setdefault("project_name", values["mediastack_project_name"])
         arguments.setdefault("project_path", paths["project"])
         arguments.setdefault("timeout", values["mediastack_health_timeout"])
+        arguments.setdefault("disk_warn_percent", values["mediastack_disk_warn_percent"])
+        arguments.setdefault("disk_critical_percent", values["mediastack_disk_critical_percent"])
         arguments.setdefault("paths", {name: paths[name] for name in ("base", "media", "downloads")})
         members = [
             service["name"]
             for service in arguments["services"]
             if service.get("holder") not in (None, service["name"], service.get("container"))
         ]
-        return {"vpn": {"enabled": values["mediastack_vpn_enabled"], "services": members}, "messages": messages}
+        vpn = {"enabled": values["mediastack_vpn_enabled"], "services": members}
+        if vpn["enabled"]:
+            vpn["provider"] = values["mediastack_vpn_provider"]
+        return {"vpn": vpn, "messages": messages}
 
 
 def _unknown(arguments, reason):

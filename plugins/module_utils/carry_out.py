@@ -22,6 +22,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli impo
     EngineRefused,
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import SETTLED
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import SILENT, names
 from ansible_collections.homelab.mediastack.plugins.module_utils.wanted import layers
 
 # Creating containers on a slow NAS, and on top of it what the old ones take for stopping.
@@ -33,16 +34,18 @@ DEFAULT_STOP_SECONDS = 10
 class Carrier:
     """Carries out plans in one project."""
 
-    def __init__(self, docker, compose, gate, deadline, timeout=None):
+    def __init__(self, docker, compose, gate, deadline, timeout=None, progress=SILENT):
         """`compose()` gives the ComposeProject as it is then; `gate`: a Gate.
 
-        `deadline`: of the whole run, monotonic seconds; `timeout`: what a container gets for stopping; None: its own.
+        `deadline`: of the whole run, monotonic seconds; `timeout`: what a container gets for stopping; None: its own;
+        `progress`: told what is done.
         """
         self._docker = docker
         self._compose = compose
         self._gate = gate
         self._deadline = deadline
         self._timeout = timeout
+        self._progress = progress
         self._parents, self._pins = {}, {}
         #: service → what went wrong with it.
         self.failures = {}
@@ -109,6 +112,7 @@ class Carrier:
             self._tolerant("unpause", *frozen)
         for layer in reversed(layers({container.service for container in containers}, needs)):
             batch = [container for container in containers if container.service in layer]
+            self._progress.say("stopping %s" % names(container.service for container in batch))
             wish = ["-t", self._timeout] if self._timeout is not None else []
             self._tolerant("stop", *wish, *(container.id for container in batch), deadline=self._stop_seconds(batch))
 
@@ -189,6 +193,7 @@ class Carrier:
                 services = [name for name in services if name not in blamed and not _runs(project, name)]
 
     def _compose_up(self, services, force):
+        self._progress.say("creating and starting %s" % names(services))
         compose = self._compose()
         with _OverrideFile(compose.path, self._overrides(services)) as extra:
             arguments = compose.up(services, force, self._timeout, extra)
@@ -212,6 +217,7 @@ class Carrier:
             self._tolerant("unpause", *frozen)
         resting = [container for container in containers if container.status in ("exited", "created")]
         if resting:
+            self._progress.say("starting %s" % names(container.service for container in resting))
             done = self._docker.run(
                 "start", *(container.id for container in resting), check=False, deadline=UP_DEADLINE
             )

@@ -92,6 +92,8 @@ class Aim(NamedTuple):
     broken_networks: Mapping[str, str] = {}
     #: [(id, name)]: networks to remove, with the containers that are attached to them.
     duplicate_networks: Sequence = ()
+    #: service → why it is left as it is, whatever it is like.
+    left: Mapping[str, str] = {}
 
 
 #: All services, nothing special.
@@ -108,8 +110,8 @@ def plan_present(wanted, project, aim=EVERYTHING):
         kept_of[name] = kept
         parent = wanted[name].network_parent
         view = _View(wanted[name], kept, aim, parent, decisions.get(parent), _only(kept_of.get(parent)))
-        if name not in selected:
-            decisions[name] = _follow(view)
+        if name in aim.left or name not in selected:
+            decisions[name] = Decision(NONE) if name in aim.left else _follow(view)
             continue
         clear += gone
         rename += [(container, view.name_of(container)) for container in renamed]
@@ -117,7 +119,8 @@ def plan_present(wanted, project, aim=EVERYTHING):
     remove = []
     if aim.remove_orphans and not aim.services:
         remove = [container for container in project.containers if container.service not in wanted]
-    idle = [container for name in selected if wanted[name].replicas == 0 for container in project.of(name)]
+    scaled = [name for name in selected if wanted[name].replicas == 0 and name not in aim.left]
+    idle = [container for name in scaled for container in project.of(name)]
     ordered = {name: decisions[name] for name in wanted}
     messages = [
         "%s: %s (left as it is: recreate is never)" % (name, "; ".join(decision.reasons))

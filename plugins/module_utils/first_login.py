@@ -22,12 +22,12 @@ def plan(services, project_path, created=()):
 
     `created`: paths of directories that this run makes (in check mode they are not in the manifest yet).
     """
-    done = _done(project_path)
+    past = done(project_path)
     made = set(load_manifest(project_path)["directories"]) | set(created)
     return [
         name
         for name, service in sorted(services.items())
-        if (service.get("login") or {}).get("kind") in KINDS and name not in done and service.get("config_dir") in made
+        if (service.get("login") or {}).get("kind") in KINDS and name not in past and service.get("config_dir") in made
     ]
 
 
@@ -54,10 +54,10 @@ def apply(names, services, values, containers, deadline, project_path):
                 results[name] = {"action": None, "error": "the login of %s was not set: %s" % (name, error)}
                 continue
             # At once: an interrupted run must not take the next one through a wizard that is closed.
-            done = _done(project_path)
-            done[name] = results[name]["action"]
+            past = done(project_path)
+            past[name] = results[name]["action"]
             atomic_files.state_directory(project_path)
-            atomic_files.write_json(_path(project_path), {"schema": SCHEMA, "services": done})
+            atomic_files.write_json(_path(project_path), {"schema": SCHEMA, "services": past})
     return results
 
 
@@ -65,6 +65,7 @@ def _path(project_path):
     return os.path.join(project_path, ".mediastack", "logins.json")
 
 
-def _done(project_path):
+def done(project_path):
+    """service → what came of its first login: `set` by us, or `present` before."""
     services = atomic_files.read_json(_path(project_path), {}).get("services", {})
     return dict(services) if isinstance(services, dict) else dict.fromkeys(services)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import SILENT, names
+
 SETTLED, WAITING, FAILED = "settled", "waiting", "failed"
 
 # What a service is waited for. The last is ours: everything that can be said at the end of a run.
@@ -92,11 +94,12 @@ def judge(container, goal, stable_for, uptime, new_restarts=0):
 class Gate:
     """Waits until services are as they should be."""
 
-    def __init__(self, read, stable_for, clock=time.monotonic, wall=time.time, sleep=time.sleep):
-        """`read()` returns the present Project; `stable_for` in seconds."""
+    def __init__(self, read, stable_for, clock=time.monotonic, wall=time.time, sleep=time.sleep, progress=SILENT):
+        """`read()` returns the present Project; `stable_for` in seconds; `progress`: told what is waited for."""
         self.read = read
         self.stable_for = stable_for
         self._clock, self._wall, self._sleep = clock, wall, sleep
+        self._progress = progress
         self._watched = {}
         self.project = None
 
@@ -121,7 +124,13 @@ class Gate:
             if WAITING not in states or (FAILED in states and not patient) or self._clock() >= deadline:
                 return verdicts
             project = None
+            self._tell({name: verdict.what for name, verdict in verdicts.items() if verdict.status == WAITING})
             self._sleep(POLL_SECONDS)
+
+    def _tell(self, waiting):
+        first = next(iter(waiting))
+        why = waiting[first] if len(waiting) == 1 else "%s %s" % (first, waiting[first])
+        self._progress.say("waiting for %s" % names(waiting), why)
 
     def _verdict(self, container, goal):
         now = self._clock()

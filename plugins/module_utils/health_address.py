@@ -35,9 +35,13 @@ def probe_of(service, holder):
     raise NoAddress("health.kind is %r in the service file, it must be http, tcp or container" % kind)
 
 
-def target_of(service, holder):
-    """The `probes.Target` of a service's health probe. Raises NoAddress."""
-    wanted = (service.get("health") or {}).get("port")
+def target_of(service, holder, wanted=None):
+    """The `probes.Target` of a service's health probe, or of the port `wanted` (a name, or a number in the container).
+
+    Raises NoAddress.
+    """
+    if wanted is None:
+        wanted = (service.get("health") or {}).get("port")
     port = _container_port(service, wanted)
     inside = _inside(holder)
     published = _published(holder, port)
@@ -50,14 +54,19 @@ def target_of(service, holder):
     raise NoAddress("port %d is not published, and the container has no address" % port)
 
 
-def web_url(service, holder):
-    """Address of the service's web interface as published, empty when it has none or is published on every address."""
+def web_url(service, holder, own_address=lambda: None):
+    """URL of the service's web interface as published, for people; empty when it is not published.
+
+    `own_address`: function that gives the host's address on its default route, or None: what is published on every
+    address is reached there. An address that only the host itself can reach stays: nothing else is published.
+    """
     for entry in service.get("ports") or []:
         if entry.get("name") == "web":
             published = _bindings(holder, entry.get("target"))
-            if published and published[0]["HostIp"] not in LOOPBACK:
-                address = published[0]["HostIp"]
-                return "http://%s" % probes.Target(address, int(published[0]["HostPort"])).netloc()
+            if published:
+                address = published[0].get("HostIp", "")
+                address = own_address() if address in LOOPBACK else address
+                return "http://%s" % probes.Target(address, int(published[0]["HostPort"])).netloc() if address else ""
     return ""
 
 

@@ -10,9 +10,11 @@ import time
 from typing import NamedTuple
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    bind_address,
     docker_cli,
     engine_state,
     health_address,
+    health_holds,
     health_model,
     probes,
 )
@@ -24,6 +26,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.health_model im
     UNKNOWN,
     Verdict,
 )
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import names
 
 POLL_FIRST = 0.25
 POLL_MOST = 2.0
@@ -68,9 +71,10 @@ class Examined(NamedTuple):
     verdict: Verdict
     job: tuple | None = None
     url: str = ""
+    holder: engine_state.Container | None = None
 
 
-def result(services, host, project_name, project_path, paths, timeout, grace, wait):
+def result(services, host, project_name, project_path, paths, timeout, grace, wait, apps=None, say=None):
     """The result of `stack_health`: `wait_for_health` on a project of this host's engine, and how long it took."""
     began = time.monotonic()
 
@@ -78,18 +82,23 @@ def result(services, host, project_name, project_path, paths, timeout, grace, wa
         # Find docker at every look: with `wait`, an engine that is being installed or started may appear.
         return read_snapshot(docker_cli.Docker(), project_name, project_path)
 
-    rows, disks = wait_for_health(services, host, read, paths, timeout, grace, wait)
+    held, trouble = health_holds.read(project_path)
+    more = health_holds.also(services, held)
+    rows, disks = wait_for_health(services + more, host, read, paths, timeout, grace, wait, apps, say)
+    rows = health_holds.explain(services, more, rows, held)
     return {
         "changed": False,
         "healthy": health_model.is_healthy(rows),
         "services": rows,
         "disks": disks,
+        "holds": held,
+        "holds_unreadable": trouble,
         "diff": {"before": "", "after": ""},
         "duration_ms": int((time.monotonic() - began) * 1000),
     }
 
 
-def wait_for_health(services, host, read, paths, timeout, grace, wait):
+def wait_for_health(services, host, read, paths, timeout, grace, wait, apps=None, say=None):
     """Look until every service is HEALTHY, none can become so by itself, or `wait` seconds have passed.
 
     Args:
@@ -100,24 +109,34 @@ def wait_for_health(services, host, read, paths, timeout, grace, wait):
         timeout: seconds for all probes of one look together.
         grace: seconds after a container's start in which a failing probe means STARTING.
         wait: seconds; 0 = look once.
+        apps: an `app_reads.AppReads`, for `status` only: `site` neither loads nor pays for it.
+        say: `progress.Progress.say`, told what is waited for and why.
 
     Returns:
-        `(rows, disks)`: entries of the result model, and `{name: {path, total_bytes, free_bytes}}` or `{.., error}`.
+        `(rows, disks)`: entries of the result model, and what `_disks` says of each path.
     """
     deadline = time.monotonic() + wait
     pause = POLL_FIRST
     while True:
-        rows, disks = look(services, host, read, paths, timeout, grace)
+        rows, disks = look(services, host, read, paths, timeout, grace, apps)
         # Nobody starts a stopped service, or makes a missing one, while we watch.
-        nothing_left = all(row["status"] in (health_model.HEALTHY, STOPPED, MISSING) for row in rows)
+        waited_for = [row for row in rows if row["status"] not in (health_model.HEALTHY, STOPPED, MISSING)]
         left = deadline - time.monotonic()
-        if nothing_left or left <= 0:
+        if not waited_for or left <= 0:
             return rows, disks
+        if say:
+            _tell(say, waited_for)
         time.sleep(min(pause, left))
         pause = min(pause * 2, POLL_MOST)
 
 
-def look(services, host, read, paths, timeout, grace):
+def _tell(say, rows):
+    first = "%s: %s" % (rows[0]["status"], rows[0]["message"]) if rows[0]["message"] else rows[0]["status"]
+    why = first if len(rows) == 1 else "%s is %s" % (rows[0]["name"], first)
+    say("waiting for %s" % names(row["name"] for row in rows), why)
+
+
+def look(services, host, read, paths, timeout, grace, apps=None):
     """One sweep over all services; arguments and result as for `wait_for_health`."""
     free = {}
     jobs = {("disk", name): (path, functools.partial(_disk, path, name, free)) for name, path in paths.items()}
@@ -129,13 +148,21 @@ def look(services, host, read, paths, timeout, grace):
         return rows, _disks(paths, free, outcomes)
     seen = {service["name"]: _examine(service, snapshot) for service in services}
     jobs.update({("service", name): examined.job for name, examined in seen.items() if examined.job})
+    if apps:
+        jobs.update(apps.jobs([(service, seen[service["name"]]) for service in services]))
     outcomes = probes.sweep(jobs, timeout)
     rows = [
         _row(service, host, seen[service["name"]], outcomes.get(("service", service["name"])), snapshot.now, grace)
         for service in services
     ]
     _spread_holder_trouble(services, rows)
+    if apps:
+        apps.judge(rows, outcomes, lambda name: _is_young(seen[name].container, snapshot.now, grace))
     return rows, _disks(paths, free, outcomes)
+
+
+def _is_young(container, now, grace):
+    return health_model.uptime(container, now) < health_model.start_period(container, grace)
 
 
 def _examine(service, snapshot):
@@ -150,13 +177,13 @@ def _examine(service, snapshot):
     parent = snapshot.parent(container)
     verdict = health_model.judge_container(service, container, parent, snapshot.now)
     holder = parent or container
-    url = health_address.web_url(service, holder)
+    url = health_address.web_url(service, holder, bind_address.default_address)
     if not verdict.probe:
-        return Examined(container, verdict, None, url)
+        return Examined(container, verdict, None, url, holder)
     try:
-        return Examined(container, verdict, health_address.probe_of(service, holder), url)
+        return Examined(container, verdict, health_address.probe_of(service, holder), url, holder)
     except health_address.NoAddress as error:
-        return Examined(container, Verdict(UNKNOWN, "cannot be probed: %s" % error), None, url)
+        return Examined(container, Verdict(UNKNOWN, "cannot be probed: %s" % error), None, url, holder)
 
 
 def _row(service, host, examined, outcome, now, grace):
@@ -181,16 +208,29 @@ def _spread_holder_trouble(services, rows):
 
 def _disk(path, name, free, _attempt):
     """Job of a sweep, because the file system of a NAS that is gone blocks whoever asks it."""
-    usage = os.statvfs(path)
-    free[name] = (usage.f_blocks * usage.f_frsize, usage.f_bavail * usage.f_frsize)
+    usage, device = os.statvfs(path), os.stat(path).st_dev
+    free[name] = {
+        "total_bytes": usage.f_blocks * usage.f_frsize,
+        "free_bytes": usage.f_bavail * usage.f_frsize,
+        "used_percent": _used(usage.f_blocks - usage.f_bfree, usage.f_bavail),
+        # None: a file system that makes them as it needs them.
+        "inodes_used_percent": _used(usage.f_files - usage.f_ffree, usage.f_favail) if usage.f_files else None,
+        "device": device,
+    }
+
+
+def _used(used, available):
+    """Percent as `df` has it: of what users without privileges can use."""
+    return round(100.0 * used / (used + available), 1) if used + available else 0.0
 
 
 def _disks(paths, free, outcomes):
+    """`{name: {path, total_bytes, free_bytes, used_percent, inodes_used_percent, device}}`, or `{path, error}`."""
     disks = {}
     for name, path in paths.items():
         disks[name] = {"path": path}
         if name in free:
-            disks[name]["total_bytes"], disks[name]["free_bytes"] = free[name]
+            disks[name].update(free[name])
         else:
             disks[name]["error"] = outcomes["disk", name].message
     return disks

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import (
@@ -13,6 +15,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli impo
     EngineRefused,
     complaint,
 )
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import SILENT, names, size
 
 PULL_DEADLINE = 3600
 PULLS_AT_ONCE = 3
@@ -33,6 +36,8 @@ class LocalImage:
         self.id = raw["Id"]
         self.labels = (raw.get("Config") or {}).get("Labels") or {}
         self.digests = raw.get("RepoDigests") or []
+        #: Bytes on disk.
+        self.size = raw.get("Size") or 0
 
 
 def look_up(docker, references):
@@ -53,11 +58,51 @@ def look_up(docker, references):
     return {references[0]: None}
 
 
-def pull(docker, users, platforms=None):
+class _Pulling:
+    """Says which images are being pulled, and which have come."""
+
+    def __init__(self, docker, images, progress):
+        self._docker, self._progress = docker, progress
+        self._running, self._done, self._all = [], [], len(images)
+        self._lock = threading.Lock()
+
+    def begin(self, image):
+        with self._lock:
+            self._running.append(image)
+            self._say()
+
+    def end(self, image, came):
+        what = _short(image)
+        if came and self._progress.watched:
+            with contextlib.suppress(DockerError):
+                found = look_up(self._docker, [image])[image]
+                what += " (%s)" % size(found.size) if found else ""
+        with self._lock:
+            self._running.remove(image)
+            self._done += [what] if came else []
+            self._say()
+
+    def _say(self):
+        parts = ["pulling images, %d of %d done" % (len(self._done), self._all)]
+        if self._running:
+            parts.append("now %s" % names(_short(image) for image in self._running))
+        if self._done:
+            parts.append("came: %s" % names(reversed(self._done)))
+        # In one piece: each change is written at once, for the next one may be minutes away.
+        self._progress.say("; ".join(parts))
+
+
+def _short(image):
+    """An image without registry and owner: `sonarr:4.0.16`."""
+    return image.split("@")[0].rsplit("/", 1)[-1]
+
+
+def pull(docker, users, platforms=None, progress=SILENT):
     """Pull every image of `users` (image → services), a few at once. PullError names all that failed, and why.
 
-    `platforms`: image → platform to ask for.
+    `platforms`: image → platform to ask for; `progress`: told which are pulled.
     """
+    pulling = _Pulling(docker, users, progress)
 
     def one(image):
         wish = (platforms or {}).get(image)
@@ -67,12 +112,15 @@ def pull(docker, users, platforms=None):
         return None if done.rc == 0 else complaint(done, 2)
 
     def careful(image):
+        pulling.begin(image)
         try:
-            return one(image)
+            why = one(image)
         except (EngineMissing, EngineRefused):
             raise
         except DockerError as error:
-            return str(error)
+            why = str(error)
+        pulling.end(image, why is None)
+        return why
 
     with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
         answers = dict(zip(users, pool.map(careful, users)))
@@ -87,9 +135,10 @@ def pull(docker, users, platforms=None):
 class Supply:
     """The images of one run: what the store has, what is to be pulled, what a service must keep."""
 
-    def __init__(self, docker, wanted):
-        """`wanted`: name → Wanted."""
+    def __init__(self, docker, wanted, progress=SILENT):
+        """`wanted`: name → Wanted; `progress`: told which images are pulled."""
         self._docker = docker
+        self._progress = progress
         self._wanted = wanted
         self._local = {}
         self._platforms = {want.image: want.platform for want in wanted.values() if want.platform}
@@ -135,7 +184,7 @@ class Supply:
     def pull(self, users):
         """Pull every image of `users` (image → services); those that are other images now, image → services."""
         before = self.local(users)
-        pull(self._docker, users, self._platforms)
+        pull(self._docker, users, self._platforms, self._progress)
         self._local.update(look_up(self._docker, list(users)))
         return {
             image: names

@@ -211,8 +211,8 @@ def _tcp(target, attempt):
         raise ProbeFailed("connection accepted and reset at once: nothing listens in the container") from None
 
 
-def _below_url_base(response, path):
-    """The path that the answer points to when it is `path` below a URL base, else None."""
+def below_url_base(response, path):
+    """The path that a redirect (an HTTPResponse) points to when it is `path` below a URL base, else None."""
     if response.status not in (301, 302, 307, 308) or path == "/":
         return None
     place = urllib.parse.urlsplit(response.getheader("Location") or "").path
@@ -233,7 +233,7 @@ def _http(target, path, health, attempt, redirected=False):
     try:
         response = connection.getresponse()
         attempt.stage = "reading the answer (HTTP %d)" % response.status
-        based = None if redirected else _below_url_base(response, path)
+        based = None if redirected else below_url_base(response, path)
         if based:
             _http(target, based, health, attempt, redirected=True)
             return

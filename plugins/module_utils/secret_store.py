@@ -96,6 +96,23 @@ class SecretStore:
             return generate(spec["generate"], name), "generated"
         raise SecretError("secret %s has no value: set it in the inventory, mediastack_secrets: {%s: …}" % (name, name))
 
+    def known(self, name, spec):
+        """The value that a secret has already: given, stored, or in the app's own file; None rather than a new one.
+
+        Raises FileError when a file cannot be read.
+        """
+        if spec.get("value") is None and name not in self._secrets:
+            return next(
+                (value for value in (_adopt(name, source) for source in spec.get("adopt") or []) if value), None
+            )
+        return self._one(name, spec)[0]
+
+    def derived(self, name, value):
+        """`@ByteArray(salt:key)` of `value` where it is kept (see `qbittorrent`), else None: nothing is computed."""
+        stamp, _space, text = self._derived.get("pbkdf2_qbittorrent:" + name, "").partition(" ")
+        salt = bytes.fromhex(self._salts.get(name, "")[:32])
+        return text if text and stamp == hashlib.sha256(salt + value.encode("utf-8")).hexdigest() else None
+
     def save(self):
         """Write what is pending, atomically, 0600. Nothing in check mode, nothing when there is nothing new."""
         if self._check_mode or not (self.pending or self._dirty):

@@ -7,12 +7,16 @@ from __future__ import annotations
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker, DockerError, EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import LockError
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import HoldError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_sources import Bundled, Plain, SourceError
 
 
-def run(request, docker=None):
-    """(result, error text or None) of a Request. The result is whole in both cases, as far as the run came."""
+def run(request, docker=None, kind=None):
+    """(result, error text or None) of a Request. The result is whole in both cases, as far as the run came.
+
+    `kind`: function of (request, docker, source) that makes the Run; None: the one for `request.state`.
+    """
     made = None
     try:
         docker = docker or Docker()
@@ -21,7 +25,7 @@ def run(request, docker=None):
             if request.bundle
             else Plain(docker, request.project_path, request.profiles)
         )
-        made = _kind(request.state)(request, docker, source)
+        made = (kind or _kind(request.state))(request, docker, source)
         result = made.run()
         return dict(result, engine_missing_reason=made.no_engine) if made.no_engine else result, None
     except EngineMissing as error:
@@ -30,7 +34,7 @@ def run(request, docker=None):
         ), None if request.engine_missing_ok else str(error)
     except StackError as error:
         return dict(_so_far(made), **error.details), str(error)
-    except (DockerError, FileError, LockError, SourceError) as error:
+    except (DockerError, FileError, HoldError, LockError, SourceError) as error:
         return _so_far(made), str(error)
 
 
@@ -39,6 +43,10 @@ def _kind(state):
         from ansible_collections.homelab.mediastack.plugins.module_utils.stack_present import Present
 
         return Present
+    if state == "rendered":
+        from ansible_collections.homelab.mediastack.plugins.module_utils.stack_rendered import Rendered
+
+        return Rendered
     from ansible_collections.homelab.mediastack.plugins.module_utils import stack_verbs
 
     return {
@@ -61,4 +69,6 @@ def _so_far(made):
         "removed": [],
         "services": {},
         "engine_missing": False,
+        "left": {},
+        "render_also": [],
     }

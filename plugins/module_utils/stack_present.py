@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    convergence,
+    engine_state,
+    stack_holds,
+    wanted,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Aim
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import STABLE
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Holding
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Run, StackError
 
 
@@ -48,6 +54,9 @@ class Present(Run):
         """See the module's docstring."""
         if self.project is None or lock is None or lock.waited or lock.earlier:
             self.look()
+        if self.holding.lacking:
+            # What is held started would lose its files: the controller renders again, with them.
+            return
         if self.request.pull == "always" and not self.request.check:
             self.check_host()
             self.pull_always()
@@ -70,6 +79,7 @@ class Present(Run):
         if self.pulls:
             self.supply.pull(self.pulls)
         self.touched = True
+        self.holding.write(self.path)
         rendered = self.source.rendered
         if rendered:
             rendered.write()
@@ -89,12 +99,31 @@ class Present(Run):
         self.project = self.read()
         if self.request.bundle:
             self.refuse_unknown(self.request.bundle["services"])
-        self.wanted = self.source.look(self.project)
+        self.holding = self.read_holding()
+        self.wanted = self.source.look(self.project, self.holding.left)
         self.refuse_unknown(self.wanted)
-        self.supply = Supply(self.docker, self.wanted)
+        self.supply = Supply(self.docker, self.wanted, self.progress)
         self.plan = self.make_plan()
         if not self.plan.empty:
             self.plan = self.make_plan(**self.network_trouble())
+
+    def read_holding(self):
+        """The Holding of this run; holds count for our own stack only."""
+        if not (self.request.holds and self.request.bundle):
+            return Holding()
+        return stack_holds.for_present(
+            self.request.holds,
+            self.held(),
+            self.source.graph(),
+            self.project,
+            self.request.services,
+            self.interrupted,
+        )
+
+    def selected(self):
+        """Names of the services that this run is about."""
+        names = wanted.selection(self.wanted, self.request.services)
+        return [name for name in names if name not in self.holding.left]
 
     def make_plan(self, **more):
         """The Plan for what was read; `more`: fields of Aim."""
@@ -106,8 +135,9 @@ class Present(Run):
                 services=self.request.services,
                 recreate=self.request.recreate,
                 remove_orphans=self.request.remove_orphans,
-                edits=rendered.edits if rendered else {},
+                edits=dict(rendered.edits if rendered else {}, **self.holding.restart),
                 new_images=self.moved,
+                left=self.holding.left,
                 **more,
             ),
         )
@@ -129,13 +159,13 @@ class Present(Run):
     def idle(self):
         """Whether nothing differs."""
         rendered = self.source.rendered
-        return self.plan.empty and not self.changed and not (rendered and (rendered.changed or rendered.logins))
+        if self.holding.changed or self.changed:
+            return False
+        return self.plan.empty and not (rendered and (rendered.changed or rendered.logins))
 
     def goals(self):
         """Every selected service, whatever was done to it."""
-        return {
-            name: STABLE for name in wanted.selection(self.wanted, self.request.services) if self.wanted[name].replicas
-        }
+        return {name: STABLE for name in self.selected() if self.wanted[name].replicas}
 
     def what_is_left(self):
         """What a fresh plan would still do; where only Compose sees a difference it has had its say."""
@@ -143,7 +173,12 @@ class Present(Run):
         plan = convergence.plan_present(
             self.wanted,
             self.project,
-            Aim(services=self.request.services, recreate=recreate, remove_orphans=self.request.remove_orphans),
+            Aim(
+                services=self.request.services,
+                recreate=recreate,
+                remove_orphans=self.request.remove_orphans,
+                left=self.holding.left,
+            ),
         )
         return plan._replace(
             decisions={name: decision for name, decision in plan.decisions.items() if not decision.gentle}
@@ -170,6 +205,7 @@ class Present(Run):
         if not self.request.bundle:
             self.refuse_foreign()
             return
+        self.progress.say("checking the host")
         from ansible_collections.homelab.mediastack.plugins.module_utils import engine_facts, preflight
 
         local = self.supply.local([want.image for want in self.wanted.values()])
@@ -196,7 +232,7 @@ class Present(Run):
         """Which images must be had first."""
         self.pulls = self.supply.missing(self.new_containers(), self.project)
         if self.request.check and self.request.pull == "always":
-            self.pulls = self.supply.not_fixed(wanted.selection(self.wanted, self.request.services))
+            self.pulls = self.supply.not_fixed(self.selected())
             self.messages.append("pull is always: what newer images will change beyond this cannot be predicted")
         built = [name for names in self.pulls.values() for name in names if self.wanted[name].built]
         if built:
@@ -212,9 +248,9 @@ class Present(Run):
 
     def pull_always(self):
         """Pull whatever a registry may have renewed, and plan again for the images that are others now."""
-        renewed = self.supply.pull(self.supply.not_fixed(wanted.selection(self.wanted, self.request.services)))
+        renewed = self.supply.pull(self.supply.not_fixed(self.selected()))
         self.note_pulls(renewed)
-        for name in wanted.selection(self.wanted, self.request.services):
+        for name in self.selected():
             image = self.wanted[name].image
             found = self.supply.local([image])[image]
             if any(container.image_id != found.id for container in self.project.of(name)):
@@ -247,7 +283,7 @@ class Present(Run):
 
     def describe_without_engine(self):
         """Check mode on a host that has no engine yet: what would be pulled, and no more than that."""
-        self.pulls = self.supply.users(wanted.selection(self.wanted, self.request.services))
+        self.pulls = self.supply.users(self.selected())
         self.describe()
         self.messages.append("there is no usable engine yet: what happens after it is installed is a guess")
 
@@ -255,6 +291,7 @@ class Present(Run):
         """Set the first logins that are due."""
         rendered = self.source.rendered
         if rendered and rendered.logins:
+            self.progress.say("setting the first login of %s" % ", ".join(rendered.logins))
             results = rendered.log_in(self.project, self.deadline)
             errors = {name: result["error"] for name, result in results.items() if result["error"]}
             if errors:

@@ -11,12 +11,20 @@ import difflib
 import time
 from typing import NamedTuple, Sequence
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, stack_report, wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    convergence,
+    engine_state,
+    holds,
+    stack_report,
+    wanted,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Decision, Plan
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import DockerError, EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.engine_state import Project
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import FAILED, SETTLED, STABLE, STARTED, Gate
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import SILENT, Progress
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import RunLock
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask, Holding
 
 # How often a run looks again after its own work: gluetun may have restarted meanwhile, or someone may have stopped
 # something.
@@ -50,6 +58,10 @@ class Request(NamedTuple):
     stable_for: float = 2
     engine_missing_ok: bool = False
     check: bool = False
+    #: Who asks for what, so that holds count; None: they do not.
+    holds: Ask | None = None
+    #: Where the run says what it is doing; None: nobody wants to know.
+    progress: Progress | None = None
 
 
 class Run:
@@ -60,6 +72,7 @@ class Run:
         self.request = request
         self.docker = docker
         self.source = source
+        self.progress = request.progress or SILENT
         self.path = request.project_path
         self.name = request.project_name or source.project_name
         self.project = None
@@ -68,6 +81,9 @@ class Run:
         self.gate = None
         self.deadline = None
         self.supply = None
+        self.holding = Holding()
+        #: Whether the run before this one never came to its end.
+        self.interrupted = False
         #: Whether anything was changed already: until then a failure leaves everything as it was.
         self.touched = False
         #: Check mode on a host without engine: what is missing (see EngineMissing), else None.
@@ -109,12 +125,14 @@ class Run:
             "compose_stack state=%s" % self.request.state,
             self.request.lock_timeout,
             shared=self.request.check,
+            sleep=self._wait_for_other,
         )
         if not lock.possible and (self.request.check or not self.prepare_place(lock)):
             self.work(None)
             return self.result()
         with lock:
             self.docker.inherit = (lock.descriptor,)
+            self.interrupted = lock.interrupted
             if lock.interrupted and not self.request.check:
                 self.messages.append(
                     "an earlier run (%s by %s, since %s) was interrupted; this one repairs what it left"
@@ -122,6 +140,10 @@ class Run:
                 )
             self.work(lock)
             return self.result()
+
+    def _wait_for_other(self, seconds):
+        self.progress.say("waiting for another run on this host to end")
+        time.sleep(seconds)
 
     # Looking
 
@@ -134,6 +156,10 @@ class Run:
                 self.no_engine = error.what
                 return Project(self.name, self.path, [])
             raise
+
+    def held(self):
+        """The holds of the host, where they count."""
+        return holds.read(self.path) if self.request.holds else {}
 
     def refuse_unknown(self, names):
         """StackError when the user named a service that is not among `names`."""
@@ -150,12 +176,12 @@ class Run:
     def describe(self):
         """Write down what is to happen: check mode's prediction, and the report of a run that went as planned."""
         self.decisions = dict(self.plan.decisions)
-        self.messages += self.plan.messages
-        self.actions += self.plan.sentences()
-        section = stack_report.services_diff(self.plan, self.project, self.wanted)
-        self.diff += [section] if section else []
+        self.messages += list(self.plan.messages) + self.holding.messages
+        self.actions += self.holding.actions + self.plan.sentences()
+        sections = [self.holding.diff(), stack_report.services_diff(self.plan, self.project, self.wanted)]
+        self.diff += [section for section in sections if section]
         self.removed = [container.name for container in list(self.plan.clear) + list(self.plan.remove)]
-        self.changed = self.changed or not self.plan.empty
+        self.changed = self.changed or self.holding.changed or not self.plan.empty
 
     def result(self):
         """The result of the module."""
@@ -170,6 +196,8 @@ class Run:
             "files": rendered.actions if rendered else {},
             "removed": self.removed,
             "engine_missing": self.no_engine is not None,
+            "left": self.holding.left,
+            "render_also": self.holding.lacking,
             "services": stack_report.services(list(self.wanted) or project.services, project, self.decisions, known),
         }
 
@@ -189,7 +217,7 @@ class Run:
         """Start the clock of `wait_timeout`."""
         if self.gate is None:
             self.deadline = time.monotonic() + self.request.wait_timeout
-            self.gate = Gate(self.read, self.request.stable_for)
+            self.gate = Gate(self.read, self.request.stable_for, progress=self.progress)
 
     def pins(self, plan):
         """service → (image id, image it stands for): images that a service keeps although it gets a new container."""
@@ -204,7 +232,12 @@ class Run:
         pins = self.pins(plan)
         self.touched = True
         carrier = Carrier(
-            self.docker, lambda: self.source.compose(self.name), self.gate, self.deadline, self.request.timeout
+            self.docker,
+            lambda: self.source.compose(self.name),
+            self.gate,
+            self.deadline,
+            self.request.timeout,
+            self.progress,
         )
         needs = dict(
             wanted.needs_of_containers(self.project), **{name: want.depends_on for name, want in self.wanted.items()}

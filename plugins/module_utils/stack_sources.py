@@ -31,11 +31,14 @@ class Bundled:
         """Name of the Compose project."""
         return self.bundle["project"]["name"]
 
-    def look(self, _project):
-        """name → Wanted; plans the files of the bundle on the way (`rendered`)."""
+    def look(self, _project, left=()):
+        """name → Wanted; plans the files of the bundle on the way (`rendered`), without the apps' own files of
+        services that are `left` as they are.
+        """
         from ansible_collections.homelab.mediastack.plugins.module_utils.rendered import Rendered
 
-        self.rendered = Rendered(self.bundle, self._check, wanted.selection(self.graph(), self._asked))
+        selected = wanted.selection(self.graph(), self._asked)
+        self.rendered = Rendered(self.bundle, self._check, [name for name in selected if name not in left])
         return wanted.from_bundle(self.bundle["services"], self.rendered.labels)
 
     def graph(self):
@@ -64,7 +67,7 @@ class Plain:
         """Name of the Compose project, as Compose itself finds it."""
         return self._config(None)["name"]
 
-    def look(self, project):
+    def look(self, project, _left=()):
         """name → Wanted, by two or three calls of `docker compose config`."""
         config = wanted.resolve_parents(self._config(project.name), project)
         hashes = {name: [value] for name, value in self._hashes(config, project.name).items()}

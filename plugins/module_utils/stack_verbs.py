@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import convergence, engine_state, netns, wanted
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    convergence,
+    engine_state,
+    netns,
+    stack_holds,
+    wanted,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import (
     CREATE,
     NONE,
@@ -60,11 +66,17 @@ class Stopped(_Verb):
     """Stop services, and first what lives in their network."""
 
     def work(self, _lock):
-        """Stop what runs."""
+        """Stop what runs. The holds come first: what an interrupted run has stopped is to stay so."""
         self.look()
         self.plan = convergence.plan_stopped(self.project, self.request.services)
+        if os.path.isdir(self.path):
+            self.holding = stack_holds.for_stopped(self.request.holds, self.held(), self.project, self.request.services)
         self.describe()
-        if not self.request.check and not self.plan.empty:
+        if self.request.check:
+            return
+        self.touched = self.holding.changed
+        self.holding.write(self.path)
+        if not self.plan.empty:
             self.carry(self.plan)
             self.insist(self.plan.acting(), lambda container: not container.active, "still not stopped")
 
@@ -79,16 +91,40 @@ class Restarted(_Verb):
         self.look()
         if self._needs_files():
             self.wanted = self.source.graph()
-            self.supply = Supply(self.docker, self.wanted)
-        self.plan = convergence.plan_restarted(self.project, self.request.services, self.wanted)
+            self.supply = Supply(self.docker, self.wanted, self.progress)
+        asked = self._asked()
+        self.plan = convergence.plan_restarted(self.project, asked, self.wanted) if asked else Plan()
         if self.plan.acting(CREATE, RECREATE) and self.project.foreign:
             raise StackError(
                 "%s cannot be made anew while %s has the same project name: Compose would replace that one too"
                 % (", ".join(self.plan.acting(CREATE, RECREATE)), self.project.foreign[0].name)
             )
         self.describe()
-        if not self.request.check and not self.plan.empty:
+        if self.request.check:
+            return
+        self.touched = self.holding.changed
+        self.holding.write(self.path)
+        if not self.plan.empty:
             self.converge(self.plan)
+
+    def _asked(self):
+        """What is restarted: what was named, else all that there is but what is held stopped."""
+        needs = wanted.needs_of_containers(self.project)
+        for name, want in self.wanted.items():
+            needs.setdefault(name, {}).update(want.depends_on)
+        self.holding = stack_holds.for_restarted(
+            self.request.holds,
+            self.held(),
+            self.project,
+            self.request.services,
+            needs,
+            wanted.parents(self.project, self.wanted),
+        )
+        if self.request.services:
+            return self.request.services
+        return sorted(
+            {c.service for c in self.project.containers if not c.completed and c.service not in self.holding.left}
+        )
 
     def _needs_files(self):
         """A service without container, or one whose network parent is gone, is made from the files as they are."""
@@ -144,7 +180,7 @@ class Pulled(_Verb):
         self.project = self.read()
         self.wanted = self.source.graph()
         self.refuse_unknown(self.wanted)
-        self.supply = Supply(self.docker, self.wanted)
+        self.supply = Supply(self.docker, self.wanted, self.progress)
         selected = wanted.selection(self.wanted, self.request.services)
         local = self.supply.local([self.wanted[name].image for name in selected])
         missing = {image: names for image, names in self.supply.users(selected).items() if local[image] is None}

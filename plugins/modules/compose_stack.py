@@ -50,8 +50,10 @@ options:
         nothing.
       - V(absent) removes the project's containers and networks. Volumes, files and data stay.
       - V(pulled) has the images on the host, and touches no container.
+      - V(rendered) checks the host and writes the files and directories of O(bundle), and touches no image and no
+        container.
     type: str
-    choices: [present, stopped, restarted, absent, pulled]
+    choices: [present, stopped, restarted, absent, pulled, rendered]
     default: present
   project_path:
     description:
@@ -134,6 +136,48 @@ options:
       - Arguments of M(homelab.mediastack.stack_health), all of them given. After a successful run it is carried out in
         the same call, which spares a second execution on the host.
     type: dict
+  holds:
+    description:
+      - Who asks for what. Then what somebody stopped or started by hand stays so, as far as O(holds.verb) lets it, and
+        such verbs are remembered on the host, in C(.mediastack/holds.json).
+      - Without it holds are neither kept nor recorded.
+      - With O(state=present) they count with O(bundle) only.
+    type: dict
+    suboptions:
+      verb:
+        description:
+          - What the user asked for.
+          - V(site) leaves alone what is held. V(start), V(stop) and V(restart) change the holds of what they are about.
+        type: str
+        choices: [site, start, stop, restart]
+        required: true
+      who:
+        description: Who asks, for other people to read.
+        type: str
+        required: true
+      why:
+        description: The words that were asked with.
+        type: str
+        required: true
+      extra:
+        description: Services in O(bundle) that the inventory does not select.
+        type: list
+        elements: str
+        default: []
+      unknown:
+        description: Names of RV(render_also) that no service file has.
+        type: list
+        elements: str
+        default: []
+      release:
+        description: Whether every hold ends.
+        type: bool
+        default: false
+  progress:
+    description:
+      - Eight to thirty-two hexadecimal digits. What the module is doing is then written to the file
+        C(.mediastack/progress-DIGITS.json) in O(project_path) while it runs, for others to read.
+    type: str
   engine_missing_ok:
     description:
       - Whether a host without usable Docker Engine or Compose is no failure. See RV(engine_missing).
@@ -217,6 +261,11 @@ files:
   returned: always
   type: dict
   sample: {"/srv/mediastack/compose/.env": "change"}
+left:
+  description: Services that were left as they are because of a hold, and why.
+  returned: always
+  type: dict
+  sample: {sonarr: "held stopped since 2026-11-22 20:39 +0000 by anna@laptop"}
 messages:
   description: Sentences for the user, such as what is stopped along with something else.
   returned: always
@@ -229,6 +278,13 @@ problems:
   elements: dict
 removed:
   description: Names of the containers that were removed for good.
+  returned: always
+  type: list
+  elements: str
+render_also:
+  description:
+    - Services that are held started, and that O(bundle) lacks. Nothing was done then; it is to be made again, with
+      them.
   returned: always
   type: list
   elements: str
@@ -272,11 +328,14 @@ services:
       elements: str
 """
 
+import atexit
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import stack
+from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
 
 
@@ -285,7 +344,7 @@ def argument_spec():
     return {
         "state": {
             "type": "str",
-            "choices": ["present", "stopped", "restarted", "absent", "pulled"],
+            "choices": ["present", "stopped", "restarted", "absent", "pulled", "rendered"],
             "default": "present",
         },
         "project_path": {"type": "path"},
@@ -303,7 +362,19 @@ def argument_spec():
         "lock_timeout": {"type": "int", "default": 60},
         "stable_for": {"type": "float", "default": 2},
         "engine_missing_ok": {"type": "bool", "default": False},
+        "holds": {
+            "type": "dict",
+            "options": {
+                "verb": {"type": "str", "choices": ["site", "start", "stop", "restart"], "required": True},
+                "who": {"type": "str", "required": True},
+                "why": {"type": "str", "required": True},
+                "extra": {"type": "list", "elements": "str", "default": []},
+                "unknown": {"type": "list", "elements": "str", "default": []},
+                "release": {"type": "bool", "default": False},
+            },
+        },
         "health": {"type": "dict"},
+        "progress": {"type": "str"},
     }
 
 
@@ -320,16 +391,29 @@ def main():
         parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
     refuse_nonsense(module, parameters)
     health = parameters.pop("health")
+    parameters["holds"] = Ask(**parameters["holds"]) if parameters["holds"] else None
+    token = None if module.check_mode else parameters["progress"]
+    progress = parameters["progress"] = Progress(parameters["project_path"], token)
+    atexit.register(progress.close)
     result, error = stack.run(Request(check=module.check_mode, **parameters))
-    if health and not (error or module.check_mode or result["engine_missing"]):
+    if health:
+        # What is held is not what this run was to bring about; `status` tells of it.
+        health["services"] = [service for service in health["services"] if service["name"] not in result["left"]]
+    if health and health["services"] and not (error or module.check_mode or _nothing_done(result)):
         from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
 
-        result["health"] = health_sweep.result(**health)
+        progress.later("asking every service how it is")
+        result["health"] = health_sweep.result(say=progress.say, **health)
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
     if error:
         module.fail_json(msg=error, **result)
     module.exit_json(**result)
+
+
+def _nothing_done(result):
+    """Whether the run ended before it did anything, for want of an engine or of services in the bundle."""
+    return result["engine_missing"] or result["render_also"]
 
 
 def refuse_nonsense(module, parameters):

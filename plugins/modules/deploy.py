@@ -73,6 +73,13 @@ options:
         C(mediastack_wait_timeout) seconds. Not in check mode, and not for verbs that render nothing.
     type: bool
     default: false
+  release_holds:
+    description:
+      - Whether what somebody stopped or started by hand (V(stop), V(start)) is let go of, so that the inventory decides
+        again.
+      - C(-e release_holds=true) on the command line does the same.
+    type: bool
+    default: false
   engine_missing_ok:
     description: Return RV(engine_missing) instead of failing where there is no Docker Engine.
     type: bool

@@ -11,7 +11,8 @@ short_description: Print the health of all hosts, write it to a file, fail unles
 version_added: 0.1.0
 author: The homelab.mediastack maintainers (@homelab-mediastack)
 description:
-  - Prints one table of what M(homelab.mediastack.stack_health) found on every host of the play.
+  - Prints one table of what M(homelab.mediastack.stack_health) found on every host of the play, and below it what it
+    found of VPN, disks, downloads and holds.
   - Then fails unless all is well.
   - A host without a result, because it was unreachable or failed before, is a row of the table, V(UNKNOWN).
   - Runs on the controller and touches no host. Give the task C(run_once) when O(variable) is used.
@@ -32,8 +33,9 @@ options:
     default: degraded
   output:
     description:
-      - File to which the report is written as JSON, in check mode too. Its name must end in C(.json).
-      - V(-) prints the report, and no table.
+      - Files to which the report is written, in check mode too, separated by commas. The end of a name tells the
+        format, C(.json), C(.html), C(.xml) (JUnit) or C(.prom) (for the textfile collector of node_exporter).
+      - V(-) prints the report as JSON, and no table.
       - Empty writes nothing.
     type: str
     default: ""
@@ -64,7 +66,7 @@ EXAMPLES = r"""
 - name: Print the table of all hosts
   homelab.mediastack.report:
     variable: health
-    output: status.json
+    output: status.json,status.html
   run_once: true
 
 - name: Print what is not well on this host, and go on

@@ -25,6 +25,7 @@ options:
     type: str
     default: site
     choices:
+      - init
       - site
       - start
       - stop

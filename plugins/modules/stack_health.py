@@ -15,6 +15,8 @@ description:
     itself, all at once, by HTTP or TCP, as its service file says.
   - An answer counts only when its code and its body are the expected ones. A crash loop, a dead network namespace and a
     container in another one than the inventory wants are found, although the engine calls these containers running.
+  - With O(apps) the apps tell, by their own APIs and with the stack's keys, what they complain of, how the VPN is and
+    what is in the download queues.
   - What cannot be known is V(UNKNOWN), never V(HEALTHY). So is all of a host that cannot be reached; the play goes on.
   - Never changes anything. That a service is not healthy is a result (RV(healthy) is false), not a failure of the task.
 options:
@@ -53,6 +55,38 @@ options:
       url:
         description: Address of its web interface for people.
         type: str
+      app:
+        description:
+          - How to read the app itself, with O(apps). A map with C(kind) (V(servarr), V(prowlarr), V(bazarr),
+            V(qbittorrent), V(transmission), V(sabnzbd) or V(gluetun)), C(api) (the path of its API), C(port) (a name of
+            O(services[].ports), or a number in the container), C(key) or C(password) (names in O(secrets)),
+            C(username), and C(config_dir) (its configuration on the host).
+        type: dict
+  apps:
+    description:
+      - Ask the apps themselves too, within O(timeout). What they complain of makes their service V(DEGRADED), what
+        cannot be read makes it V(UNKNOWN).
+      - Run as a task without O(services), the default is V(true).
+    type: bool
+    default: false
+  secrets:
+    description:
+      - The keys and passwords that O(services[].app) names, a map by name, or JSON text of it. Each is a map with
+        C(value), or C(adopt), a list of places (C(path), C(format), C(key)) where the app keeps it.
+      - Without them those that the stack has stored on the host, below O(project_path), are used.
+      - Run as a task without O(services), the default is what the inventory gives.
+    type: json
+  disk_warn_percent:
+    description:
+      - Percent in use from which on one of O(paths) makes a V(DEGRADED) entry of its own.
+      - When it is not given, none does.
+      - Run as a task, the default is C(mediastack_disk_warn_percent).
+    type: float
+  disk_critical_percent:
+    description:
+      - Percent in use from which on that entry is V(UNHEALTHY).
+      - Run as a task, the default is C(mediastack_disk_critical_percent).
+    type: float
   project_name:
     description:
       - Name of the Compose project.
@@ -129,7 +163,9 @@ healthy:
   type: bool
   returned: success
 services:
-  description: The result model, one entry a service.
+  description:
+    - The result model, one entry a service.
+    - A disk that is nearly full, or cannot be looked at, is one more entry, such as C((disk media)).
   type: list
   elements: dict
   returned: success
@@ -144,19 +180,61 @@ services:
       image: lscr.io/linuxserver/sonarr:4.0.16
       url: http://192.168.1.10:8989
 disks:
-  description: Free space of each of O(paths), or why it is not known.
+  description:
+    - Space of each of O(paths), or C(error), why it is not known. Percents are those of C(df).
+    - C(inodes_used_percent) is V(null) on file systems without a fixed number of inodes; C(device) tells file systems
+      apart.
   type: dict
   returned: success
-  sample: {base: {path: /srv/mediastack, total_bytes: 4000000000000, free_bytes: 1200000000000}}
+  sample:
+    base:
+      path: /srv/mediastack
+      total_bytes: 4000000000000
+      free_bytes: 1200000000000
+      used_percent: 70.0
+      inodes_used_percent: 3.1
+      device: 2049
+queues:
+  description:
+    - Download queues by service, with O(apps). C(total) counts what is not complete, C(active) what downloads now,
+      C(stalled) what should and does not, C(failed) (torrents) what has ended with an error; C(speed_bytes) is per
+      second. C(error) stands in their place where the queue could not be read. Names of downloads are never returned.
+  type: dict
+  returned: success
+  sample: {qbittorrent: {active: 2, speed_bytes: 5300000, stalled: 1, total: 4, failed: 0}}
+holds:
+  description:
+    - What somebody stopped or started by hand on this host and the inventory has no say in until then, by name; V(vpn)
+      is the VPN itself. The messages of RV(services) tell of it too.
+  type: dict
+  returned: success
+  sample:
+    sonarr: {verb: stop, who: anna@laptop, when: "2026-11-22T20:39:03+00:00", why: stop service=sonarr}
+holds_unreadable:
+  description: Why RV(holds) could not be read; V(null) when they could.
+  type: str
+  returned: success
 diff:
   description: Always empty.
   type: dict
   returned: success
 vpn:
-  description: Whether the inventory wants a VPN, and the services behind it. Of a task that was not given everything.
+  description:
+    - The VPN. C(enabled), C(services) and C(provider) are the inventory's, of a task that was not given everything.
+    - With O(apps) and gluetun among the services also C(connected) (V(null) when it cannot be told), C(status),
+      C(public_ip) and place (C(country), C(region), C(city), C(organization)) of its exit, C(forwarded_ports),
+      C(dns_status), C(vpn_type), C(version), and C(message) when it is not connected.
   type: dict
-  returned: when settings were read
-  sample: {enabled: true, services: [qbittorrent, sabnzbd]}
+  returned: success
+  sample:
+    enabled: true
+    services: [qbittorrent, sabnzbd]
+    provider: mullvad
+    connected: true
+    status: running
+    public_ip: 193.32.126.66
+    country: Switzerland
+    forwarded_ports: []
 messages:
   description: Sentences for the user. Of a task that was not given O(services).
   type: list
@@ -172,7 +250,12 @@ duration_ms:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    app_reads,
+    disk_health,
+    health_model,
+    health_sweep,
+)
 
 SERVICE_OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -183,6 +266,7 @@ SERVICE_OPTIONS = {
     "holder": {"type": "str"},
     "ports": {"type": "list", "elements": "dict"},
     "url": {"type": "str"},
+    "app": {"type": "dict"},
 }
 
 
@@ -198,7 +282,12 @@ def main():
             "grace": {"type": "float", "default": 60},
             "wait": {"type": "float", "default": 0},
             "host": {"type": "str", "default": "localhost"},
+            "apps": {"type": "bool", "default": False},
+            "secrets": {"type": "json", "no_log": True},
+            "disk_warn_percent": {"type": "float"},
+            "disk_critical_percent": {"type": "float"},
         },
+        required_together=[("disk_warn_percent", "disk_critical_percent")],
         supports_check_mode=True,
     )
     given = module.params
@@ -212,18 +301,33 @@ def main():
     for name in ("grace", "wait"):
         if given[name] < 0:
             module.fail_json(msg="%s is %g: it must be 0 seconds or more" % (name, given[name]))
-    module.exit_json(
-        **health_sweep.result(
-            given["services"],
-            given["host"],
-            given["project_name"],
-            given["project_path"],
-            given["paths"],
-            given["timeout"],
-            given["grace"],
-            given["wait"],
-        )
+    module.exit_json(**look(module, given))
+
+
+def look(module, given):
+    """The result: services with what their apps say, disks, VPN and queues."""
+    apps = None
+    if given["apps"]:
+        try:
+            apps = app_reads.AppReads(given["project_path"], app_reads.specs_of(given["secrets"]))
+        except ValueError as error:
+            module.fail_json(msg="secrets cannot be read: %s" % error)
+    result = health_sweep.result(
+        given["services"],
+        given["host"],
+        given["project_name"],
+        given["project_path"],
+        given["paths"],
+        given["timeout"],
+        given["grace"],
+        given["wait"],
+        apps,
     )
+    if given["disk_warn_percent"] is not None:
+        thresholds = given["disk_warn_percent"], given["disk_critical_percent"]
+        result["services"] += disk_health.rows(result["disks"], given["host"], *thresholds)
+        result["healthy"] = health_model.is_healthy(result["services"])
+    return dict(result, vpn=apps.vpn if apps else {}, queues=apps.queues if apps else {})
 
 
 if __name__ == "__main__":

@@ -60,11 +60,11 @@ def check(services, definitions, overrides, shared, own_networks):
             problems.append(
                 f"{where}: {name}: a dollar sign that Compose cannot read in {text!r}; write $$ for a literal one"
             )
-    return problems + _cycles(definitions)
+    return problems + cycles(definitions)
 
 
-def _cycles(definitions):
-    """Services that wait for each other."""
+def cycles(definitions):
+    """The problems of services that wait for each other."""
     done, problems = set(), []
 
     def visit(name, trail):

@@ -19,16 +19,30 @@ class Request:
         names: services or apps; profiles: names. Both empty: everything.
         services: the services to act on; empty: all.
         bundle: what to hand over, or None where nothing is rendered.
+        release: whether every hold on the host ends.
         messages: sentences for the user.
+        held: services that are held started on the host, so that they are rendered too.
+        extra: services of the bundle that the inventory does not select.
+        unknown: those of `held` that no service file has.
     """
 
     verb: str
     state: str
     names: list
     profiles: list
+    release: bool = False
     services: list = dataclasses.field(default_factory=list)
     bundle: dict | None = None
     messages: list = dataclasses.field(default_factory=list)
+    held: list = dataclasses.field(default_factory=list)
+    extra: list = dataclasses.field(default_factory=list)
+    unknown: list = dataclasses.field(default_factory=list)
+
+    @property
+    def words(self):
+        """What was asked for, as on a command line: `stop service=sonarr`."""
+        named = [("service", self.names), ("profiles", self.profiles)]
+        return " ".join([self.verb, *(f"{name}={','.join(values)}" for name, values in named if values)])
 
 
 def failure(error):
@@ -76,7 +90,7 @@ def select_for(request, renderer):
 def render_for(request, renderer, values, task_vars, templar):
     """Fill in the bundle, and the services with all that they need.
 
-    What is named but not selected by the inventory is selected for this run.
+    What is named or held but not selected by the inventory is selected for this run.
 
     Raises:
         RenderError: everything that is wrong.
@@ -86,11 +100,15 @@ def render_for(request, renderer, values, task_vars, templar):
     extra = [app for app in apps if app not in usual]
     if catalogue.VPN_PARENT in extra:
         raise RenderError("gluetun runs exactly when the VPN is on; set mediastack_vpn_enabled: true to start it")
-    selection = renderer.select(values, also=extra)
+    known = catalogue.names_of(renderer.facts).services
+    request.unknown = [name for name in request.held if name not in known]
+    held = [known[name] for name in request.held if name in known and known[name] not in usual]
+    selection = renderer.select(values, also=list(dict.fromkeys([*extra, *held])))
     request.bundle = renderer.bundle(values, task_vars, templar, selection)
-    request.messages += [
-        f"{app} is not in the inventory: the next site removes it, "
-        f"unless you write mediastack_services: {{{app}: true}}"
+    request.extra = [name for name, service in request.bundle["services"].items() if service["app"] not in usual]
+    request.messages = [
+        f"{app} is not in the inventory: it is held started until you stop it; "
+        f"to keep it for good, write mediastack_services: {{{app}: true}}"
         for app in extra
     ]
     if request.names or request.profiles:

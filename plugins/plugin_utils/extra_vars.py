@@ -12,11 +12,11 @@ import dataclasses
 
 from ansible.utils.vars import load_extra_vars
 
+from . import log_options, report_files
 from .closest import hint, near_miss
 from .plain_values import plain
 from .setting_types import CastError, cast
 
-REPORT_SUFFIXES = (".json",)
 _LIST = {"type": "list", "elements": "str", "default": []}
 # What each extra var is; its name, type, choices and default as in an argument specification.
 OPTIONS = {
@@ -25,7 +25,7 @@ OPTIONS = {
     "output": {"type": "str", "default": ""},
     "fail_on": {"type": "str", "default": "degraded", "choices": ["degraded", "unhealthy", "never"]},
     "watch": {"type": "int", "default": 0},  # seconds between two looks
-    "tail": {"type": "int", "default": 50},  # lines
+    "tail": {"type": "int", "default": -1},  # lines; below 0: as many as log_options.tail says
     "since": {"type": "str", "default": ""},
     "grep": {"type": "str", "default": ""},
     "follow": {"type": "bool", "default": False},
@@ -36,9 +36,14 @@ OPTIONS = {
     "scope": {"type": "str", "default": ""},
     "purge_config": {"type": "bool", "default": False},
     "confirm": {"type": "str", "default": ""},
+    "server": {"type": "str", "default": ""},  # this, or user@host
+    "server_name": {"type": "str", "default": ""},
+    "directory": {"type": "str", "default": ""},
+    "vault_password_file": {"type": "str", "default": ""},
 }
 # The verbs, and the extra vars of each.
 VERBS = {
+    "init": ("scope", "server", "server_name", "directory", "vault_password_file"),
     "site": ("release_holds",),
     "start": ("service", "profiles", "release_holds"),
     "stop": ("service", "profiles"),
@@ -109,7 +114,9 @@ def check(verb, given, known=None, template=None):
         near = near_miss(name, names)
         if name in OPTIONS:
             others = ", ".join(other for other, options in VERBS.items() if name in options)
-            messages.append(f"-e {name}= has no effect on {verb}; it is for {others}.")
+            # Who names one service does not want all of them gone.
+            told = errors if verb == "remove" else messages
+            told.append(f"-e {name}= has no effect on {verb}; it is for {others}.")
         elif near:
             errors.append(f"-e {name}=: {verb} knows no such name. Did you mean {near}=?")
     for name in names:
@@ -119,7 +126,9 @@ def check(verb, given, known=None, template=None):
             continue
         try:
             value = plain(template(given[name]) if template else given[name])
-            values[name] = _checked(name, cast(value, option), known, errors, messages)
+            # Services that only a host's own Compose files name are none to us; the action logs asks the host.
+            names = None if verb == "logs" else known
+            values[name] = _checked(name, cast(value, option), names, errors, messages)
         except CastError as error:
             errors.append(f"-e {name}=: {error}{'' if str(error).endswith(('.', '?')) else '.'}")
         except Exception as error:  # a template of the user's may raise anything
@@ -135,10 +144,14 @@ def _checked(name, value, known, errors, messages):
     if name in ("tail", "watch") and value < (1 if name == "watch" else 0):
         raise CastError(f"{value} is too small; give a number of {'seconds' if name == 'watch' else 'lines'}")
     if name == "output":
-        if value != "-" and not value.endswith(REPORT_SUFFIXES):
-            raise CastError(
-                f'"{value}" is neither - (standard output) nor a file name ending in {", ".join(REPORT_SUFFIXES)}'
-            )
+        try:
+            report_files.check_outputs(value)
+        except report_files.OutputError as error:
+            raise CastError(str(error)) from error
+        return value
+    if name in ("since", "grep"):
+        # Only whether it can be read: a duration counts from the moment in which it is used.
+        getattr(log_options, name)(value)
         return value
     names = known() if known and name in ("profiles", "service") else None
     if name == "profiles" and names:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
-from . import bundle, catalogue, service_files, volumes
-from .assemble import assemble
+from . import bundle, catalogue, service_files, stack_lint, volumes
+from .assemble import Stack, assemble
+from .errors import RenderError
 from .plain_values import protect
 
 USER_DIRECTORY = "services"
@@ -17,6 +19,15 @@ def user_directory(task_vars):
     """Where the user's own service files are: `services/` beside the host's inventory; None without an inventory."""
     inventory = task_vars.get("inventory_dir")
     return str(pathlib.Path(str(inventory)) / USER_DIRECTORY) if inventory else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """The selected apps, rendered (`catalogue`) and assembled (`stack`), with the variables that their files saw."""
+
+    catalogue: catalogue.Catalogue
+    stack: Stack
+    variables: dict
 
 
 class Renderer:
@@ -56,7 +67,19 @@ class Renderer:
         return any((self._templates / group / name).exists() for group in service_files.GROUPS)
 
     def bundle(self, settings, task_vars, templar, selection):
-        """Render the selected apps and build the bundle.
+        """Render the selected apps and build the bundle; arguments as of `render`.
+
+        Raises:
+            RenderError: every problem found, and what the engine would refuse.
+        """
+        rendered = self.render(settings, task_vars, templar, selection)
+        refused = stack_lint.refusals(stack_lint.model_of(rendered.catalogue, rendered.stack, settings))
+        if refused:
+            raise RenderError(refused)
+        return self.build(rendered, settings, templar)
+
+    def render(self, settings, task_vars, templar, selection):
+        """Render and assemble the selected apps.
 
         Args:
             settings: resolved `mediastack_*` values.
@@ -82,10 +105,18 @@ class Renderer:
         loaded = catalogue.load(self.files, self.facts, selection, variables, templar)
         all_services = catalogue.names_of(self.facts).services
         stack = assemble(loaded, settings, members, all_services, paths)
+        return Rendered(loaded, stack, variables)
+
+    def build(self, rendered, settings, templar):
+        """The bundle of what `render` returned.
+
+        Raises:
+            RenderError: every problem found.
+        """
 
         def render_env(entries):
             path = self._templates / "env.j2"
-            local = {**variables, "mediastack_env_entries": protect([list(entry) for entry in entries])}
+            local = {**rendered.variables, "mediastack_env_entries": protect([list(entry) for entry in entries])}
             return catalogue.render(str(path), path.read_text(encoding="utf-8"), local, templar)
 
-        return bundle.build(loaded, stack, settings, render_env)
+        return bundle.build(rendered.catalogue, rendered.stack, settings, render_env)

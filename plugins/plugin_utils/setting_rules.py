@@ -16,7 +16,7 @@ TOKEN = "@@mediastack:"  # what only the collection's own templates may hold
 MIN_COMPOSE = (2, 20, 3)
 _DAY = 86400
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
-_IMAGE = re.compile(
+IMAGE = re.compile(
     rf"(?:{_NAME}(?::[0-9]+)?/)?[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*)*"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -43,6 +43,8 @@ class Rules:
             return rule(value, errors)
         if name.endswith("_timeout"):
             return _between(value, 1, _DAY, errors, "seconds")
+        if name.endswith("_percent"):
+            return _between(value, 1, 100, errors, "percent")
         return value
 
     # -- who and where -----------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Rules:
     def _check_images(self, value, errors):
         for service, image in value.items():
             self._refer(service, "services", "a service", errors)
-            match = _IMAGE.fullmatch(image) if isinstance(image, str) else None
+            match = IMAGE.fullmatch(image) if isinstance(image, str) else None
             if match is None:
                 errors.append(f"{service}: {shown(image)} is not an image with a tag, such as ghcr.io/owner/app:1.2.3.")
             elif not match["tag"] and not match["digest"]:

@@ -113,6 +113,44 @@ def resolve(task_vars, templar=None, environ=None, config_file=None, known=None,
     return _Resolution(spec or load_spec(), known).run(task_vars, templar, environ, path)
 
 
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """What is set so far, for somebody who is about to complete it.
+
+    Attributes:
+        values: `{mediastack_*: typed value}`, the default where none or a wrong one is given; paths that derive from
+            the base path are left empty.
+        sources: as in `Settings`; default for a wrong one.
+        errors: sentences.
+    """
+
+    values: dict
+    sources: dict
+    errors: list
+
+
+def draft(task_vars, templar=None, environ=None, config_file=None, known=None, spec=None):
+    """As `resolve`, for settings that need not be complete nor right: a `Draft`, and no error."""
+    environ = os.environ if environ is None else environ
+    path = setting_sources.config_path(environ) if config_file is None else config_file
+    return _Resolution(spec or load_spec(), known).draft(task_vars, templar, environ, path)
+
+
+def check_one(name, value, others, known=None, spec=None):
+    """Check one setting as it is typed, with all rules of its own and those between it and `others`.
+
+    Parameters:
+        name: a setting.
+        value: plain, as typed: text stands for any type.
+        others: `{name: typed value}` of the other settings, without paths that are derived; what is missing has its
+            default.
+        known, spec: as for `resolve`.
+    Returns:
+        `(typed value, errors, warnings)`; the sentences do not begin with the name.
+    """
+    return _Resolution(spec or load_spec(), known).check_one(name, value, others)
+
+
 class _Resolution:
     """One pass over all settings."""
 
@@ -126,21 +164,47 @@ class _Resolution:
         self.failed = set()
 
     def run(self, task_vars, templar, environ, config_file):
-        self.read_controller(environ, config_file)
-        self.unknown_names(task_vars)
-        self.read_inventory(task_vars, templar)
-        self.check_each()
+        self.read_and_check(task_vars, templar, environ, config_file)
         self.derive_paths(self.values)
         self.check_together()
         if self.errors:
             raise SettingsError(self.errors)
         return Settings(
             values=self.values,
-            sources={name: self.given[name].source if name in self.given else DEFAULT for name in self.spec},
+            sources=self.sources(),
             notice=self.notice(config_file),
             warnings=list(dict.fromkeys([*self.warnings, *self.rules.warnings])),
             secret=frozenset(name for name, option in self.spec.items() if option.get("no_log")),
         )
+
+    def draft(self, task_vars, templar, environ, config_file):
+        self.read_and_check(task_vars, templar, environ, config_file)
+        values = {**self.values, **{name: plain(self.spec[name]["default"]) for name in self.failed}}
+        sources = {**self.sources(), **dict.fromkeys(self.failed, DEFAULT)}
+        return Draft(vpn_rules.normalized(values), sources, list(dict.fromkeys(self.errors)))
+
+    def check_one(self, name, value, others):
+        self.values = {each: others.get(each, plain(option["default"])) for each, option in self.spec.items()}
+        self.given[name] = Given(value, INVENTORY, "")
+        self.take(name, value)
+        self.check_each()
+        self.derive_paths(self.values)
+        self.check_together()
+        begin = f"{name}: "
+        errors, warnings = (
+            [sentence[len(begin) :] for sentence in dict.fromkeys(sentences) if sentence.startswith(begin)]
+            for sentences in (self.errors, [*self.warnings, *self.rules.warnings])
+        )
+        return self.values[name], errors, warnings
+
+    def read_and_check(self, task_vars, templar, environ, config_file):
+        self.read_controller(environ, config_file)
+        self.unknown_names(task_vars)
+        self.read_inventory(task_vars, templar)
+        self.check_each()
+
+    def sources(self):
+        return {name: self.given[name].source if name in self.given else DEFAULT for name in self.spec}
 
     def error(self, name, text):
         where = f" ({self.given[name].where})" if name in self.given and self.given[name].where else ""

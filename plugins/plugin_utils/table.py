@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 
 COLORS = {
@@ -32,10 +33,18 @@ def width(text):
     return columns
 
 
+_INSTEAD = {"Cc": " ", "Zl": " ", "Zp": " ", "Cf": "", "Cs": "\ufffd"}
+"""Category of a sign → what stands for it: nothing for those that turn the direction of what follows."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but parts of words and emoji."""
+
+
 def clean(value):
     """*value* on one line, without control signs: an app's answer must not move the cursor."""
     text = "" if value is None else str(value)
-    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text).split())
+    signs = (c if c in _JOINERS else _INSTEAD.get(unicodedata.category(c), c) for c in text)
+    return " ".join("".join(signs).split())
 
 
 def cut(text, columns):
@@ -73,7 +82,7 @@ def latency(milliseconds):
     return f"{milliseconds:.0f} ms" if milliseconds >= 1 else "<1 ms"
 
 
-def render(rows, runs=False, columns=None, paint=None):
+def render(rows, runs=False, columns=None, paint=None, link=None):
     """The table as lines.
 
     Args:
@@ -81,24 +90,38 @@ def render(rows, runs=False, columns=None, paint=None):
         runs: add the column RUNS, what really runs in an image of the lab.
         columns: width of the terminal; None = a pipe or file, where nothing is cut.
         paint: function of (text, colour name) that colours a cell; None = plain.
+        link: function of (text, URL) that makes a service's name a link to its web interface; None = plain.
 
     Returns:
-        A list of lines, the heading first.
+        A list of lines, the heading first. Between hosts with several rows stands an empty one.
     """
     heading = ["HOST", "SERVICE", "STATUS", "MESSAGE", "LATENCY", "IMAGE"] + (["RUNS"] if runs else [])
     message_at = heading.index("MESSAGE")
-    cells = [_cells(row, runs) for row in collapse(rows)]
+    rows = collapse(rows)
+    cells = [_cells(row, runs) for row in rows]
     widths = [max(width(line[i]) for line in [heading, *cells]) for i in range(len(heading))]
     if columns:
         others = sum(widths) - widths[message_at] + len(GAP) * (len(widths) - 1)
         widths[message_at] = min(widths[message_at], max(MESSAGE_AT_LEAST, columns - others))
-    lines = [_line(heading, widths, None, None)]
-    status_at = heading.index("STATUS")
-    for line in cells:
-        color = COLORS.get(line[status_at]) if paint else None
+    lines = [_line(heading, widths)]
+    gaps = _gaps(rows)
+    for position, (row, line) in enumerate(zip(rows, cells, strict=True)):
         line[message_at] = cut(line[message_at], widths[message_at])
-        lines.append(_line(line, widths, (status_at, color) if color else None, paint))
+        dress = {}
+        if link and row.get("url"):
+            dress[heading.index("SERVICE")] = functools.partial(link, url=clean(row["url"]))
+        if paint and row.get("status") in COLORS:
+            dress[heading.index("STATUS")] = functools.partial(paint, color=COLORS[row["status"]])
+        if position in gaps:
+            lines.append("")
+        lines.append(_line(line, widths, dress))
     return lines
+
+
+def _gaps(rows):
+    """Positions of the rows before which a new host begins, if some host has several rows."""
+    starts = [i for i, row in enumerate(rows) if i == 0 or row["host"] != rows[i - 1]["host"]]
+    return set(starts[1:]) if len(starts) < len(rows) else set()
 
 
 def _cells(row, runs):
@@ -113,26 +136,30 @@ def _cells(row, runs):
     return [*cells, clean(row.get("runs"))] if runs else cells
 
 
-def _line(cells, widths, painted, paint):
-    padded = [cell + " " * (columns - width(cell)) for cell, columns in zip(cells, widths, strict=True)]
-    if painted:
-        position, color = painted
-        padded[position] = paint(padded[position], color)
-    return GAP.join(padded).rstrip()
+def _line(cells, widths, dress=None):
+    """The cells beside each other; *dress*: position → function of a cell's text, whose result takes no more room."""
+    line = ""
+    for position, (cell, columns) in enumerate(zip(cells, widths, strict=True)):
+        shown = dress[position](cell) if dress and position in dress else cell
+        line += (GAP if position else "") + shown + " " * (columns - width(cell))
+    return line.rstrip()
 
 
 def collapse(rows):
-    """One row for a host of which nothing is known: the same UNKNOWN, for the same reason, of all its services."""
+    """One row for a host of which nothing is known: the same UNKNOWN, for the same reason, of all its services.
+
+    Rows that concern the host as a whole, such as `(disk media)`, stay.
+    """
     hosts = {}
     for row in rows:
         hosts.setdefault(row["host"], []).append(row)
     collapsed = []
     for host, mine in hosts.items():
-        first = mine[0]
-        same = all(row["status"] == "UNKNOWN" and row["message"] == first["message"] for row in mine)
-        if same and len(mine) > 1:
-            name = f"(all {len(mine)})"
-            collapsed.append({"host": host, "name": name, "status": "UNKNOWN", "message": first["message"]})
+        services = [row for row in mine if not row["name"].startswith("(")]
+        reasons = {(row["status"], row["message"]) for row in services}
+        if len(services) > 1 and len(reasons) == 1 and services[0]["status"] == "UNKNOWN":
+            whole = {"name": f"(all {len(services)})", "status": "UNKNOWN", "message": services[0]["message"]}
+            collapsed += [{"host": host, **whole}, *(row for row in mine if row not in services)]
         else:
             collapsed += mine
     return collapsed

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Measure a no-op site against a ping play and against the same job written the usual way.
+"""Measure a no-op site against a ping play and against the same job written the usual way, and a look at its health.
 
 The stack is the demo's, on a project, ports, names and directories of its own, so that a demo beside it stays as it is.
-All three plays run in turn, five times each, in one go; medians count. Results: build/bench/results.json and a table.
+All three plays run in turn, five times each, in one go; so does the module `stack_health` with everything that `status`
+asks, once with all well and once with an app that hangs. Medians count. Results: build/bench/results.json and a table.
 Ends with 1 when a run was not a no-op, when a service was not healthy, or when a bound is missed.
 """
 
@@ -28,6 +29,11 @@ ROUNDS = 5
 MAX_NOOP_RATIO = 2.5
 MIN_IDIOMATIC_RATIO = 8.0
 MIN_SERVICES = 20
+MAX_SWEEP = 1.0
+SWEEP_ROUNDS = 5
+HANG_TIMEOUT = 3
+MAX_OVER_TIMEOUT = 0.5
+HANGING = "sonarr"
 
 PLAYS = {
     "ping": "tests/bench/ping.yml",
@@ -100,6 +106,43 @@ def healthy_services():
     return len(status["services"])
 
 
+def look(*arguments):
+    """Run `stack_health` as `status` does; return its seconds by its own clock and what is not healthy."""
+    command = [".venv/bin/ansible", describe.HOST, "-i", str(INVENTORY), "-e", f"@{EXTRA}"]
+    command += ["-m", "homelab.mediastack.stack_health", "-a", " ".join(arguments)]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    _host, found, text = done.stdout.partition("=> ")
+    if done.returncode or not found:
+        raise SystemExit(f"stack_health ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    result = json.loads(text)
+    return result["duration_ms"] / 1000, [row["name"] for row in result["services"] if row["status"] != "HEALTHY"]
+
+
+def sweep():
+    """Return the seconds of every look: `{sweep: […], sweep_hang: […]}`. Each must find exactly what is wrong."""
+    seconds = {"sweep": [], "sweep_hang": []}
+    fault = ["docker", "exec", f"{describe.PREFIX}{HANGING}", "lab-fault"]
+    for key, arguments, wanted in (("sweep", [], []), ("sweep_hang", [f"timeout={HANG_TIMEOUT}"], [HANGING])):
+        if wanted:
+            subprocess.run([*fault, "hang"], check=True)
+        for _round in range(SWEEP_ROUNDS):
+            taken, unwell = look(*arguments)
+            if unwell != wanted:
+                raise SystemExit(f"{key}: not healthy are {unwell}, expected {wanted}")
+            seconds[key].append(round(taken, 3))
+        print(f"  {key:<10} {', '.join(f'{taken:.2f}' for taken in seconds[key])} s", flush=True)
+    subprocess.run(fault, check=True)
+    return seconds
+
+
 def results(seconds, services):
     """Return the object of results.json."""
     median = {key: statistics.median(values) for key, values in seconds.items()}
@@ -110,6 +153,9 @@ def results(seconds, services):
         "idiomatic_s": median["idiomatic"],
         "idiomatic_ratio": round(median["idiomatic"] / median["noop_site"], 2),
         "services": services,
+        "sweep_s": median["sweep"],
+        "sweep_hang_s": median["sweep_hang"],
+        "sweep_hang_timeout_s": HANG_TIMEOUT,
         "rounds": seconds,
         "cpus": len(os.sched_getaffinity(0)),
         "load_1m": round(os.getloadavg()[0], 2),
@@ -122,6 +168,12 @@ def verdict(numbers):
     """Print the table; return whether every bound is kept."""
     bounds = [
         ("services", numbers["services"] >= MIN_SERVICES, f"≥ {MIN_SERVICES}"),
+        ("sweep_s", numbers["sweep_s"] <= MAX_SWEEP, f"≤ {MAX_SWEEP} s"),
+        (
+            "sweep_hang_s",
+            numbers["sweep_hang_s"] <= HANG_TIMEOUT + MAX_OVER_TIMEOUT,
+            f"≤ its timeout of {HANG_TIMEOUT} s + {MAX_OVER_TIMEOUT} s",
+        ),
         ("ping_s", True, ""),
         ("noop_site_s", True, ""),
         ("noop_ratio", numbers["noop_ratio"] <= MAX_NOOP_RATIO, f"≤ {MAX_NOOP_RATIO} × ping"),
@@ -141,8 +193,9 @@ def main():
         print("bringing the bench's stack up", flush=True)
         play("homelab.mediastack.site", log="up")
         services = healthy_services()
+        seconds = sweep()
         describe.describe()
-        seconds = measure()
+        seconds.update(measure())
     finally:
         describe.remove()
     numbers = results(seconds, services)

@@ -157,7 +157,7 @@ def test_only_the_json(project):
     done = status(project, "-e", "output=-")
     assert done.returncode == 0
     report = json.loads(done.stdout)
-    assert list(report) == ["schema", "healthy", "services", "hosts"]
+    assert list(report) == ["schema", "healthy", "generated", "services", "hosts"]
     assert (report["schema"], report["healthy"]) == (1, True)
     rows = {row["name"]: row for row in report["services"]}
     assert set(rows) == {"sonarr", "chat"}
@@ -199,7 +199,7 @@ def test_a_file(project):
     assert report["healthy"] is True
 
 
-@pytest.mark.parametrize("output", ["status.html", "status.txt", "", "nowhere/status.json"])
+@pytest.mark.parametrize("output", ["status.htm", "status.txt", "", "nowhere/status.json"])
 def test_a_file_that_cannot_be_written(project, output):
     done = status(project, "-e", f"output={output}")
     assert done.returncode != 0
@@ -295,6 +295,6 @@ def test_a_terminal_has_colours_and_no_overlong_line(project):
     line = next(line for line in output.splitlines() if "sonarr" in line and "HEALTHY" in line)
     assert "\x1b[0;32mHEALTHY" in line
     assert "…" in line
-    assert len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 100
+    assert len(re.sub(r"\x1b\[[0-9;]*m|\x1b]8;;[^\x1b]*\x1b\\\\", "", line)) <= 100
     assert "\x1b" not in next(line for line in plain.splitlines() if "sonarr" in line and "HEALTHY" in line)
     assert f"the inventory says {long}" in piped

@@ -54,7 +54,8 @@ class Run:
 
         def execute(module_name, module_args, task_vars):
             self.calls.append((module_name, module_args))
-            return dict({"changed": True, "invocation": {"module_args": module_args}}, **(answer or {}))
+            said = answer(module_args) if callable(answer) else answer or {}
+            return dict({"changed": True, "invocation": {"module_args": module_args}}, **said)
 
         action._execute_module = execute
         self.result = action.run(
@@ -129,9 +130,10 @@ def test_start_of_something_new_adds_it_and_says_how_to_keep_it(run):
     done = run({"verb": "start"}, {"profiles": "music"})
     assert done.args["services"] == ["lidarr"]
     assert (
-        "nas: lidarr is not in the inventory: the next site removes it, "
-        "unless you write mediastack_services: {lidarr: true}" in done.printed
+        "nas: lidarr is not in the inventory: it is held started until you stop it; "
+        "to keep it for good, write mediastack_services: {lidarr: true}" in done.printed
     )
+    assert done.args["holds"]["extra"] == ["lidarr"]
 
 
 def test_an_app_means_all_of_its_services_with_what_they_require(run):
@@ -139,6 +141,36 @@ def test_an_app_means_all_of_its_services_with_what_they_require(run):
     assert done.args["services"] == ["authentik-server", "authentik-worker", "authentik-postgresql"]
     one = run({"verb": "start", "services": ["authentik-postgresql"]})
     assert one.args["services"] == ["authentik-postgresql"]
+
+
+def test_who_asks_for_what_goes_along(run):
+    holds = run({"verb": "stop"}, {"service": "sonarr,radarr"}).args["holds"]
+    assert (holds["verb"], holds["why"], holds["release"]) == ("stop", "stop service=sonarr,radarr", False)
+    assert "@" in holds["who"]
+    assert run(None, {"release_holds": "yes"}).args["holds"]["release"] is True
+    assert run({"release_holds": True}).args["holds"]["release"] is True
+    assert "holds" not in run({"state": "absent"}).args
+
+
+def test_what_is_held_started_on_the_host_is_rendered_too(run):
+    def answer(arguments):
+        lacking = [name for name in ("lidarr", "gone") if name not in json.loads(arguments["bundle"])["services"]]
+        return {"render_also": [name for name in lacking if name not in arguments["holds"]["unknown"]]}
+
+    done = run(answer=answer)
+    assert len(done.calls) == 2
+    assert "lidarr" not in json.loads(done.calls[0][1]["bundle"])["services"]
+    again = done.calls[1][1]
+    assert "lidarr" in json.loads(again["bundle"])["services"]
+    assert (again["holds"]["extra"], again["holds"]["unknown"]) == (["lidarr"], ["gone"])
+    assert again["services"] == [] and again["remove_orphans"] is True
+    assert "lidarr" in {service["name"] for service in done.result["health_services"]}
+
+
+def test_a_host_whose_holds_never_settle_is_an_error(run):
+    done = run(answer=lambda _arguments: {"render_also": ["lidarr"]})
+    assert len(done.calls) == 3
+    assert done.result["failed"] and "lidarr" in done.result["msg"]
 
 
 @pytest.mark.parametrize(("verb", "state"), [("stop", "stopped"), ("restart", "restarted")])

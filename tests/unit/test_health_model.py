@@ -3,6 +3,7 @@
 """From `docker inspect` and a probe's outcome to status and message."""
 
 import datetime
+import os
 
 import pytest
 
@@ -265,7 +266,12 @@ def test_what_cannot_be_probed_says_why(changes, found, words):
 def test_urls_for_people():
     assert health_address.web_url(service(), container()) == "http://127.0.0.1:18989"
     everywhere = container(ports={"8989/tcp": [{"HostIp": "0.0.0.0", "HostPort": "18989"}]})
-    assert health_address.web_url(service(), everywhere) == ""
+    assert health_address.web_url(service(), everywhere, lambda: "192.168.1.10") == "http://192.168.1.10:18989"
+    assert health_address.web_url(service(), everywhere, lambda: None) == ""
+    lan = container(ports={"8989/tcp": [{"HostIp": "192.168.1.10", "HostPort": "80"}]})
+    assert health_address.web_url(service(), lan, lambda: "192.168.1.11") == "http://192.168.1.10:80"
+    six = container(ports={"8989/tcp": [{"HostIp": "fd00::5", "HostPort": "80"}]})
+    assert health_address.web_url(service(), six) == "http://[fd00::5]:80"
     assert health_address.web_url(service(ports=[]), container()) == ""
 
 
@@ -319,6 +325,14 @@ def test_of_two_containers_of_a_service_the_running_one_counts():
     new.name, new.id = "0123456789ab_sonarr", "f" * 64
     rows, _disks = looked(lambda: snapshot(old, new), service(health=QUIET))
     assert rows["sonarr"]["status"] == "HEALTHY"
+
+
+def test_disks_are_measured_as_df_does():
+    _rows, disks = looked(lambda: snapshot(container()), service(health=QUIET), base="/")
+    usage = os.statvfs("/")
+    share = 100 * (usage.f_blocks - usage.f_bfree) / (usage.f_blocks - usage.f_bfree + usage.f_bavail)
+    assert abs(disks["base"]["used_percent"] - share) < 1
+    assert disks["base"]["device"] == os.stat("/").st_dev
 
 
 def test_a_directory_that_is_not_there_says_so():

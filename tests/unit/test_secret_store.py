@@ -238,3 +238,28 @@ def test_two_runs_from_two_checkouts_use_the_same_secrets(tmp_path):
     copy = tmp_path / "restored"
     shutil.copytree(host, copy)
     assert SecretStore(str(copy)).resolve({"a": HEX}) == values
+
+
+def test_what_is_known_is_read_and_nothing_is_made_up(tmp_path):
+    own = tmp_path / "config.xml"
+    own.write_text("<Config><ApiKey>its-own</ApiKey></Config>")
+    store = SecretStore(str(tmp_path))
+    assert store.known("a", HEX) is None
+    assert store.known("a", adopting(own)) == "its-own"
+    assert store.known("a", adopting(tmp_path / "nowhere.xml", value="given")) == "given"
+    assert store.known("a", adopting(tmp_path / "nowhere.xml")) is None
+    assert store.pending == {}
+    made = store.resolve({"a": HEX})["a"]
+    store.save()
+    assert SecretStore(str(tmp_path)).known("a", adopting(own)) == made
+
+
+def test_the_hash_of_a_stored_password_is_known_without_making_it(tmp_path):
+    store = SecretStore(str(tmp_path))
+    password = store.resolve({"p": HEX})["p"]
+    assert store.derived("p", password) is None
+    made = store.qbittorrent("p", password)
+    store.save()
+    again = SecretStore(str(tmp_path))
+    assert again.derived("p", password) == made
+    assert again.derived("p", "another") is None

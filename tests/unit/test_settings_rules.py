@@ -102,6 +102,8 @@ def errors(**given):
         ("log_max_size", "10 MB", '"10 MB" is not a size'),
         ("log_max_file", 0, "0 is not a number of files from 1"),
         ("wait_timeout", 0, "0 is not seconds from 1 to 86400."),
+        ("disk_warn_percent", 101, "101 is not percent from 1 to 100."),
+        ("disk_critical_percent", 0, "0 is not percent from 1 to 100."),
         ("vpn_torrent_port", 80, "80 is not a port that the torrent client can open from 1024"),
         ("vpn_control_port", 0, "0 is not a port from 1"),
         ("engine_compose_version", "2.19.0", '"2.19.0" is not a version of Docker Compose from 2.20.3 on'),

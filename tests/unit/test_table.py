@@ -82,8 +82,8 @@ def test_every_status_has_a_colour_that_ansible_knows():
 
 
 def test_control_signs_of_a_message_do_not_reach_the_terminal():
-    [_heading, line] = table.render([row(message="\x1b[2Jaway\r\nnext\tline\u2028end")])
-    assert "[2Jaway next line end" in line
+    [_heading, line] = table.render([row(message="\x1b[2Jaway\r\nnext\tline\u2028end \u202edlo\u2066 \udcff")])
+    assert "[2Jaway next line end dlo \ufffd" in line
     assert line.isprintable()
 
 
@@ -120,6 +120,14 @@ def test_a_host_of_which_nothing_is_known_is_one_row():
     assert len(lines) == 3
     assert "attic  (all 9)  UNKNOWN  unreachable: no route" in lines[2]
     assert table.summary(rows, not_healthy) == "9 of 10 not healthy: attic (all 9)"
+
+
+def test_the_disks_of_a_host_of_which_nothing_is_known_stay():
+    rows = [row(f"s{n}", "UNKNOWN", "no engine", "attic") for n in range(9)]
+    rows.append(row("(disk base)", "UNKNOWN", "no answer", "attic"))
+    assert [line["name"] for line in table.collapse(rows)] == ["(all 9)", "(disk base)"]
+    assert table.collapse(table.collapse(rows)) == table.collapse(rows)
+    assert table.summary(rows, not_healthy) == "10 of 10 not healthy: attic (all 9), attic (disk base)"
 
 
 def test_different_reasons_stay_rows_of_their_own():

@@ -172,7 +172,7 @@ def handler_for(respond, active_faults):
                 self.client_address[0].removeprefix("::ffff:"),
             )
             active = active_faults()
-            while "hang" in active:
+            while "hang" in active or ("hang_api" in active and request.path.startswith("/api/v")):
                 time.sleep(0.2)
                 active = active_faults()
             response = respond(request)

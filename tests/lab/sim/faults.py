@@ -28,8 +28,19 @@ KNOWN = {
     "unhealthy": "flag",  # the app's own unhealthy answer
     "drop": "flag",  # close the connection in the middle of the answer
     "write_error": "flag",  # 500 for everything but GET and HEAD
+    "hang_api": "flag",  # as hang, but only below /api/v…: the health page answers
+    "other_key": "flag",  # *arr, Bazarr: whatever key is given, it is the wrong one
+    "health": "text",  # *arr, Bazarr: a health message more, SOURCE:TYPE:MESSAGE (percent-encoded)
+    "queue_warnings": "count",  # Sonarr and the like: so many downloads that wait for somebody
+    "no_root_folder": "text",  # Sonarr and the like: a root folder at this path that is not there
+    "failing_indexer": "text",  # Prowlarr: an indexer of this name that fails
+    "throttled_providers": "count",  # Bazarr: so many subtitle providers are paused
+    "disconnected": "flag",  # gluetun: "running", healthy, and no public address
     "for": "seconds",  # this source's faults end so long after the start, or after the file was written
 }
+
+#: What a value is → how it is read.
+READ = {"seconds": float, "code": int, "count": int, "text": urllib.parse.unquote, "flag": lambda _value: True}
 
 
 class FaultError(ValueError):
@@ -49,9 +60,7 @@ def parse(text):
             near = difflib.get_close_matches(name, KNOWN, 1) or sorted(KNOWN)
             raise FaultError(f"unknown fault {name!r}: did you mean {', '.join(near)}?")
         try:
-            faults[name] = {"seconds": float, "code": int, "text": urllib.parse.unquote, "flag": lambda _value: True}[
-                kind
-            ](value)
+            faults[name] = READ[kind](value)
         except ValueError:
             raise FaultError(f"fault {name}={value!r}: its value must be {kind}") from None
     return faults

@@ -4,7 +4,7 @@
 
 Rules from Sonarr's source (v4.0.19): src/NzbDrone.Core/Configuration/ConfigFileProvider.cs,
 src/Sonarr.Http/Authentication, src/Sonarr.Http/Middleware, src/Sonarr.Api.V3/Config/HostConfigController.cs,
-src/NzbDrone.Core/Authentication/UserService.cs.
+src/NzbDrone.Core/Authentication/UserService.cs; what there is to monitor is in servarr_monitoring.
 """
 
 import base64
@@ -20,6 +20,7 @@ import uuid
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from . import servarr_monitoring
 from .core import TEXT, App, Response, json_response, page, redirect
 
 #: Elements that config.xml may hold, with their defaults; any other is removed at the start.
@@ -185,6 +186,8 @@ class Servarr(App):
 
     def has_key(self, request):
         """Return whether a request carries the API key, where the app looks for it."""
+        if "other_key" in self.faults.now():
+            return False
         given = (
             request.query.get("apikey")
             or request.headers.get("X-Api-Key")
@@ -303,21 +306,24 @@ class Servarr(App):
             return self.put_host(request) if request.method == "PUT" else json_response(self.host(), indent=2)
         if leaf == "/system/status":
             return json_response(self.status(), indent=2)
-        if leaf == "/health":
-            return json_response(self.health(), indent=2)
+        monitored = servarr_monitoring.answer(self, leaf, request) if request.method == "GET" else None
+        if monitored is not None:
+            return json_response(monitored, indent=2)
         if leaf in ("/system/restart", "/system/shutdown") and request.method == "POST":
             return json_response({"restarting" if leaf.endswith("restart") else "shuttingDown": True}, indent=2)
         return json_response({"message": "NotFound"}, 404, indent=2)
 
     def health(self):
         """A fresh app complains about what is missing until wiring exists."""
+        no_rss = f"No indexers available with RSS sync enabled, {self.title} will not grab new releases automatically"
+        no_search = (
+            f"No indexers available with Automatic Search enabled, {self.title} will not provide any automatic search "
+            "results"
+        )
         return [
-            {
-                "source": "DownloadClientCheck",
-                "type": "warning",
-                "message": "No download client is available",
-                "wikiUrl": f"https://wiki.servarr.com/{self.name}/system#no-download-client-is-available",
-            }
+            servarr_monitoring.message(self, "DownloadClientCheck", "warning", "No download client is available"),
+            servarr_monitoring.message(self, "IndexerRssCheck", "error", no_rss),
+            servarr_monitoring.message(self, "IndexerSearchCheck", "warning", no_search),
         ]
 
     def status(self):

@@ -69,11 +69,27 @@ class APP(App):
             given = (
                 request.headers.get("X-API-KEY") or request.query.get("apikey") or request.form().get("apikey") or ""
             )
-            if not secrets.compare_digest(given.encode(), auth["apikey"].encode()):
+            active = self.faults.now()
+            if "other_key" in active or not secrets.compare_digest(given.encode(), auth["apikey"].encode()):
                 return json_response("Unauthorized", 401)
             if path == "/api/system/status":
                 return json_response(
                     {"data": {"bazarr_version": self.version, "package_version": "", "operating_system": "Linux"}}
+                )
+            if path == "/api/system/health":
+                _source, _type, text = (active.get("health", "") + "::").split(":")[:3]
+                return json_response({"data": [{"object": "/data/media", "issue": text}] if text else []})
+            if path == "/api/badges":
+                return json_response(
+                    {
+                        "episodes": 0,
+                        "movies": 0,
+                        "providers": active.get("throttled_providers", 0),
+                        "status": 1 if "health" in active else 0,
+                        "sonarr_signalr": "",
+                        "radarr_signalr": "",
+                        "announcements": 0,
+                    }
                 )
             if path == "/api/system/settings" and request.method == "GET":
                 return json_response(self.settings)

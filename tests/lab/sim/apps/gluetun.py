@@ -19,6 +19,7 @@ from .. import core, gluetun_control, identity
 from .. import gluetun_rules as rules
 
 NET_ADMIN = 12
+REFUSED_AGAIN = 1.0  # seconds between two tries of OpenVPN with a login that the provider refuses
 FIREWALL = """
 table inet gluetun {{
   chain input {{
@@ -79,6 +80,7 @@ class APP(core.App):
     config_dir = "/gluetun"
     refuse = 0.2
     connect_seconds = 0.6  # from "running" to the first public address
+    refused_at = 0.0  # when the provider last refused the login
 
     def check(self):
         """Refuse to start without NET_ADMIN, the tun device and valid settings."""
@@ -167,12 +169,35 @@ class APP(core.App):
         self.control.set_vpn("running")
         while True:
             control = self.control
+            if "disconnected" in self.faults.now():
+                control.public_ip, control.ports = {}, []
+                time.sleep(0.1)
+                continue
+            if self.refused_by_the_provider():
+                time.sleep(0.1)
+                continue
             if control.vpn == "running" and not control.public_ip and time.time() >= self.connected_at:
                 if "unhealthy" in self.faults.now():
                     self.healthy = "startup check: all check tries failed"
                 else:
                     self.connected()
             time.sleep(0.1)
+
+    def refused_by_the_provider(self):
+        """Whether the login is wrong: OpenVPN then tries for ever, and gluetun calls itself running.
+
+        The provider of the lab takes every password but `wrong`.
+        """
+        control = self.control
+        openvpn = control.settings["type"] == "openvpn"
+        if control.vpn != "running" or not openvpn or self.source.get("OPENVPN_PASSWORD") != "wrong":
+            return False
+        if time.time() >= self.refused_at + REFUSED_AGAIN:
+            self.refused_at = time.time()
+            self.healthy = "startup check: all check tries failed"
+            log("ERROR", "[openvpn] AUTH: Received control message: AUTH_FAILED")
+            log("INFO", "[openvpn] Your credentials might be wrong 🤨")
+        return True
 
     def connected(self):
         """The tunnel is up: health, public address (TEST-NET-2), forwarded port and its command."""
@@ -184,6 +209,7 @@ class APP(core.App):
                 "city": "Amsterdam",
                 "timezone": "Europe/Amsterdam",
             }
+            log("INFO", "[ip getter] Public IP address is 198.51.100.7 (Netherlands, Amsterdam - source: ipinfo)")
         forwarding = self.control.settings["provider"]["port_forwarding"]
         if forwarding["enabled"]:
             self.control.ports = [5914]

@@ -1,0 +1,245 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A little project of containers that write logs, for tests of the playbook logs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import threading
+import time
+
+import yaml
+from compose_stack_lab import build_image
+from stack_harness import ROOT, VENV, docker, wait_for
+
+IMAGE = "lo3-box:1"
+PROJECT = "lo3-logs"
+# With the VPN off and nothing but the user's own services selected.
+OFF = ("bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "sonarr", "unpackerr")
+OWN = ("writer", "talker", "mute", "absent")
+SERVICE = """services:
+  NAME:
+    image: lo3-box:1
+    x-mediastack: {title: NAME, profiles: [always], health: {kind: container}, login: {kind: no_ui}}
+"""
+# Numbered lines, `$1` a second in bursts of ten a second, for ever or `$2` bursts, from the number in /tmp/next on.
+COUNT = """
+n=0
+while [ $# -lt 2 ] || [ $2 -gt 0 ]; do
+  i=0
+  while [ $i -lt $(($1 / 10)) ]; do echo "$PREFIX$n end"; n=$((n+1)); i=$((i+1)); done
+  [ $# -lt 2 ] || set -- $1 $(($2 - 1))
+  sleep 0.1
+done
+"""
+
+
+class Logs:
+    """A user's directory with an inventory, and containers that look like those of its stack."""
+
+    def __init__(self, directory):
+        build_image(IMAGE, "lo3")
+        self.directory = pathlib.Path(directory)
+        self.path = self.directory / "data" / "compose"
+        (self.path / ".mediastack").mkdir(parents=True, mode=0o700)
+        (self.path / "secrets").mkdir()
+        (self.directory / "services").mkdir()
+        for name in OWN:
+            (self.directory / "services" / f"{name}.yml.j2").write_text(SERVICE.replace("NAME", name))
+        self.made = []
+        self.write({"nas": {}})
+
+    def write(self, hosts, **variables):
+        """The inventory: `hosts` → their variables."""
+        local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+        settings = {
+            "mediastack_project_name": PROJECT,
+            "mediastack_base_path": str(self.directory / "data"),
+            "mediastack_vpn_enabled": False,
+            "mediastack_profiles": [],
+            "mediastack_bind_addresses": ["127.0.0.1"],
+            "mediastack_services": dict.fromkeys(OFF, False),
+            **variables,
+        }
+        inventory = {
+            "mediastack": {"hosts": {name: {**local, **more} for name, more in hosts.items()}, "vars": settings}
+        }
+        (self.directory / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+    def run(self, service, script, *options, arguments=()):
+        """A container of the service; its name is returned."""
+        name = f"lo3-{service}"
+        labels = {"project": PROJECT, "service": service, "project.working_dir": self.path, "container-number": 1}
+        labels["oneoff"] = "False"
+        marks = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
+        self.made.append(name)
+        docker(
+            "run",
+            "--pull",
+            "never",
+            "-d",
+            "--name",
+            name,
+            *marks,
+            *options,
+            IMAGE,
+            "sh",
+            "-c",
+            script,
+            "sh",
+            *arguments,
+        )
+        return name
+
+    def ended(self, service, script, *options):
+        """As `run`, and wait until it has ended."""
+        name = self.run(service, script, *options)
+        docker("wait", name)
+        return name
+
+    def remove(self, *services):
+        """Remove containers; all without a name."""
+        names = [f"lo3-{service}" for service in services] or self.made
+        if names:
+            docker("rm", "-f", *names, check=False)
+
+    # Running
+
+    def command(self, *arguments):
+        """The command line."""
+        inventory = str(self.directory / "inventory.yml")
+        return [str(VENV / "ansible-playbook"), "-i", inventory, "homelab.mediastack.logs", *arguments]
+
+    def environment(self, **more):
+        """A user's own, with nothing of the checkout's ansible.cfg but the way to the collection."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MEDIASTACK_", "NO_COLOR"))}
+        kept["PATH"] = f"{VENV}:{kept['PATH']}"
+        kept["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".ansible" / "collections")
+        kept["XDG_CONFIG_HOME"] = str(self.directory / "xdg")
+        return {**kept, **more}
+
+    def logs(self, *arguments, **environment):
+        """The playbook, to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.directory,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    @contextlib.contextmanager
+    def following(self, *arguments, **environment):
+        """The playbook with follow=true, in a session of its own as at a terminal; ended by Ctrl-C at the latest."""
+        process = subprocess.Popen(
+            self.command("-e", "follow=true", *arguments),
+            cwd=self.directory,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        followed = Followed(process)
+        try:
+            yield followed
+        finally:
+            followed.end()
+
+
+class Followed:
+    """A run that follows: its lines, each with the moment in which it came."""
+
+    def __init__(self, process):
+        self.process = process
+        self.lines, self.errors = [], []
+        self._new = queue.Queue()
+        self._readers = [
+            threading.Thread(target=self._read, args=(process.stdout, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(process.stderr, self.errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(pipe, lines):
+        for line in pipe:
+            lines.append((time.time(), line.rstrip("\n")))
+
+    @property
+    def texts(self):
+        """The lines so far."""
+        return [line for _at, line in list(self.lines)]
+
+    @property
+    def said(self):
+        """What came on standard error so far."""
+        return "\n".join(line for _at, line in list(self.errors))
+
+    def wait(self, text, seconds=60):
+        """Wait for a line that ends with the text; the moment in which it came."""
+
+        def found():
+            assert self.process.poll() is None or self._is_there(text), f"ended: {self.said}"
+            return self._is_there(text)
+
+        return wait_for(found, seconds, f"the line {text!r}")
+
+    def _is_there(self, text):
+        return next((at for at, line in list(self.lines) if line.endswith(text)), None)
+
+    def end(self, sign=signal.SIGINT):
+        """Ctrl-C: to all of the terminal's processes; the exit code."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, sign)
+        code = self.process.wait(timeout=30)
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+
+def processes(*words):
+    """Command lines of the machine's processes that hold one of the words; the containers' own keepers are none."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found += [line] if any(word in line for word in words) and "shim" not in line else []
+    return found
+
+
+def memory(pid):
+    """Resident memory of a process and all below it, in kB."""
+    children = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    total, waiting = {}, [pid]
+    while waiting:
+        one = waiting.pop()
+        with contextlib.suppress(OSError):
+            status = pathlib.Path(f"/proc/{one}/status").read_text()
+            if "ansible-playbook" in pathlib.Path(f"/proc/{one}/cmdline").read_text():
+                total[one] = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+        waiting += children.get(one, [])
+    return total
+
+
+def write_store(logs, **secrets):
+    """The secrets that a host has generated."""
+    path = logs.path / ".mediastack" / "secrets.json"
+    path.write_text(json.dumps({"schema": 1, "secrets": secrets, "salts": {}, "derived": {}}))
