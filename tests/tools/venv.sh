@@ -30,6 +30,8 @@ find_python() {
 
 make_venv() {
   local python version
+  # Not the Python of the environment that is about to be removed, which make has put on the PATH.
+  PATH=${PATH//"$PWD/$venv/bin:"/}
   python=$(find_python)
   if ! has_venv "$python"; then
     version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
