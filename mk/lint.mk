@@ -4,7 +4,7 @@
 
 lint_stage = @tests/tools/stage.py run --quiet build/lint
 
-lint: setup-lint  ## ansible-lint, yamllint, ruff, ansible-test sanity, docs, changelog
+lint: setup-lint setup-test  ## ansible-lint, yamllint, ruff, ansible-test sanity, docs, changelog
 	@rm -rf build/lint
 	$(lint_stage) yamllint yamllint -s .
 	$(lint_stage) ruff bash -c 'ruff check . && ruff format --check .'

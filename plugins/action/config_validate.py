@@ -37,6 +37,7 @@ class ActionModule(ActionBase):
         except extra_vars.ExtraVarsError as error:
             return {"failed": True, "changed": False, "msg": str(error)}
         findings, notes = host_check.check(task_vars, self._templar)
+        findings = [host_check.from_here(finding) for finding in findings]
         return {
             "changed": False,
             "valid": all(finding.level != ERROR for finding in findings),

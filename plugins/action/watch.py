@@ -125,7 +125,9 @@ class ActionModule(stack_health.ActionModule):
         main = os.getppid()
         while os.getppid() == main:
             began = time.monotonic()
-            if not spool.put(host, self._look(task_vars)):
+            with self._interruption.held():
+                result = self._look(task_vars)
+            if not spool.put(host, result):
                 break
             time.sleep(max(interval - (time.monotonic() - began), REST))
         return {"changed": False, "msg": "nobody watches any more"}
@@ -152,11 +154,6 @@ class ActionModule(stack_health.ActionModule):
             self._filled = copy.deepcopy((arguments, known))
         arguments.update(self._filled[0])
         return copy.deepcopy(self._filled[1])
-
-    def _make_tmp_path(self, remote_user=None):
-        """As Ansible makes it, but an interruption waits until it is known, and can be removed."""
-        with self._interruption.held():
-            return super()._make_tmp_path(remote_user)
 
     def _painter(self, hosts, watched, interval, outputs, fail_on, task_vars):
         in_place = terminal.can_move() and report_files.STDOUT not in outputs

@@ -19,6 +19,13 @@ class Rendered(Present):
     files that a running container may still have mounted.
     """
 
+    def __init__(self, request, docker, source):
+        if not request.bundle:
+            raise StackError("state rendered needs a bundle: without one there is nothing to render")
+        if request.services:
+            raise StackError("state rendered writes the files of all services: leave out services")
+        super().__init__(request, docker, source)
+
     def read(self):
         """The Project as it is now; an engine is not needed where its absence is no failure."""
         try:
@@ -32,10 +39,6 @@ class Rendered(Present):
     def look(self):
         """Read everything; there is nothing to plan."""
         self.host_checked = False
-        if not self.request.bundle:
-            raise StackError("state rendered needs a bundle: without one there is nothing to render")
-        if self.request.services:
-            raise StackError("state rendered writes the files of all services: leave out services")
         self.project = self.read()
         self.wanted = self.source.look(self.project)
         self.leave_the_rest()

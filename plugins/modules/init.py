@@ -18,10 +18,11 @@ description:
   - It writes C(host_vars/<host>/mediastack.yml) and, encrypted, C(host_vars/<host>/mediastack.vault.yml) beside the
     inventory, and no other file of it. With C(-e scope=<group>) it is C(group_vars/<group>) instead. Unknown keys,
     comments, expressions and C(!vault) values in them stay as they are; nothing is written that a group says already.
-  - Where Ansible knows no vault password, one is made in a file that only its user can read, outside of the inventory, and
-    C(vault_password_file) is set in C(ansible.cfg) of the working directory. An existing setting is used as it is.
+  - Where Ansible knows no vault password, one is made in a file that only its user can read, outside of the inventory,
+    and C(vault_password_file) is set in C(ansible.cfg) of the working directory. An existing setting is used as it is.
   - Run again it starts from the current values. Interrupted at a question it has changed nothing.
-  - With settings on the command line (C(-e @answers.yml)) it asks nothing, and reports everything that is wrong at once.
+  - With settings on the command line (C(-e @answers.yml)) it asks nothing, and reports everything that is wrong at
+    once.
   - Extra vars of the command line that it knows besides settings are C(scope) and C(vault_password_file), and, where
     there is no inventory yet, C(server), C(server_name) and C(directory).
 options:

@@ -11,8 +11,8 @@ short_description: Find the first server where there is no inventory
 version_added: 0.1.0
 author: The homelab.mediastack maintainers (@homelab-mediastack)
 description:
-  - Where there is no inventory, asks which server it is to be, this machine or one by SSH, tries SSH, sudo, Python, file
-    transfer and docker there, and adds it to the group C(mediastack) for the rest of the run.
+  - Where there is no inventory, asks which server it is to be, this machine or one by SSH, tries SSH, sudo, Python,
+    file transfer and docker there, and adds it to the group C(mediastack) for the rest of the run.
   - Each obstacle is named with a remedy of one line.
   - With an inventory it does nothing.
   - C(-e server=this) or C(-e server=user@host), C(-e server_name=) and C(-e directory=) answer its questions.

@@ -124,10 +124,8 @@ def _variables(sources, hosts, loader):
 
 def _named(finding, mirror, base):
     """A finding with the paths that the user knows."""
-    base = "" if os.path.realpath(base) == os.getcwd() else base.rstrip("/") + "/"
-    return dataclasses.replace(
-        finding,
-        where=finding.where.replace(mirror + "/", base),
-        message=finding.message.replace(mirror + "/", base),
-        remedy=finding.remedy.replace(mirror + "/", base),
-    )
+    texts = {
+        key: getattr(finding, key).replace(os.path.join(mirror, ""), os.path.join(base, ""))
+        for key in ("where", "message", "remedy")
+    }
+    return host_check.from_here(dataclasses.replace(finding, **texts))

@@ -89,9 +89,7 @@ def find(task_vars, loader, file, scope, hosts, can_encrypt):
     kind, owner, about = owner_of(list(hosts), scope, task_vars.get("groups") or {})
     base = task_vars.get("inventory_dir")
     if not base:
-        raise TargetError(
-            f"{owner} comes from no inventory file, so there is nothing to edit. Write one (docs/first-hour.md)."
-        )
+        raise TargetError(f"{owner} comes from no inventory file, so there is nothing to edit. init writes one.")
     base = str(base)
     choice = _Choice(kind, owner, base, file, inventory_files.sources(task_vars, loader))
     path, encrypted, exists, note = choice.make(can_encrypt)

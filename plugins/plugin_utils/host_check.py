@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 
 from . import catalogue, gluetun_environment, lint_model, render, settings, stack_lint
@@ -80,6 +82,15 @@ def _setting(level, sentence):
 
 def _rendering(error):
     return [Finding(ERROR, "", "", problem.rstrip(".")) for problem in error.problems]
+
+
+def from_here(finding):
+    """A finding with the paths below the working directory as seen from there."""
+    here = os.path.join(os.getcwd(), "")
+    if here == os.sep:
+        return finding
+    where = finding.where.removeprefix(here).replace(f"({here}", "(")
+    return dataclasses.replace(finding, where=where, message=finding.message.removeprefix(here))
 
 
 def _sorted(found):

@@ -307,10 +307,10 @@ class Questions:
     def advanced(self):
         """What most people leave as it is."""
         self.terminal.title("Further settings")
-        for short, title in (("puid", "User id"), ("pgid", "group id"), ("timezone", "time zone")):
+        for short, title in (("puid", "User id"), ("pgid", "Group id"), ("timezone", "Time zone")):
             origin = self.answers.origins.get(short)
             self.terminal.say(f"  {title}: {self.answers[short]}{f' ({origin})' if origin else ''}")
-        self.terminal.say(f"  web interfaces: {self.shown('bind_addresses') or self.facts['address'] or 'no address'}")
+        self.terminal.say(f"  Web interfaces: {self.shown('bind_addresses') or self.facts['address'] or 'no address'}")
         while self.terminal.yes("Change these, the domain or ports", False):
             before = self.answers["puid"], self.answers["pgid"]
             self.ids()

@@ -1,6 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ctrl-C in a worker that works for ever: it ends at once, and tidies up before it does.
+"""Ctrl-C in a worker that works for ever: it ends soon, and tidies up before it does.
 
 Ansible's main process sends its workers SIGINT, soon after that SIGTERM, and waits until they are gone. A worker of
 ansible-core dies of the first one and leaves its temporary directory on the host.
@@ -13,8 +13,11 @@ import os
 import signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 2
+"""Seconds for what is under way: a module that is stopped while it starts or ends leaves its files behind."""
+
 PATIENCE = 4
-"""Seconds for tidying up; a host that does not answer must not hold up the end."""
+"""Seconds for tidying up after it; a host that does not answer must not hold up the end."""
 
 
 class Interrupted(BaseException):
@@ -25,8 +28,9 @@ class Interruption:
     """Turns the signals of the end into `Interrupted`, once. To be used in the main thread of a worker."""
 
     def __init__(self):
-        self._held = 0
+        self._held = False
         self._pending = False
+        self._raised = False
 
     @contextlib.contextmanager
     def raised(self):
@@ -41,26 +45,33 @@ class Interruption:
 
     @contextlib.contextmanager
     def held(self):
-        """Inside, a signal waits: for what must not be left half done."""
-        self._held += 1
+        """Inside, a signal waits until the end of the block, for `GRACE` seconds."""
+        self._held = True
         try:
             yield
         finally:
-            self._held -= 1
-            if self._pending and not self._held:
+            self._held = False
+            if self._pending and not self._raised:
                 self._raise()
 
     def _receive(self, _number, _frame):
         self._pending = True
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
-        if not self._held:
+        if self._held:
+            signal.signal(signal.SIGALRM, self._overdue)
+            signal.alarm(GRACE)
+        else:
             self._raise()
 
-    def _raise(self):
+    def _overdue(self, _number, _frame):
         _end_children()
+        self._raise()
+
+    def _raise(self):
+        self._raised = True
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(PATIENCE)
         raise Interrupted
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from .closest import hint
+from .closest import closest, hint
 from .lint_model import ERROR, WARNING, Finding, literal, mounts, parent_of, strings
 from .lint_words import CAPABILITIES, LOG_DRIVERS, LOG_OPTIONS, SIGNALS, TMPFS, ULIMITS
 from .setting_rules import IMAGE
@@ -116,9 +116,11 @@ def _rights(definition):
             yield ERROR, "security_opt", f"{option!r}: {value!r} is neither true nor false", "write true or false"
     for key in ("cap_add", "cap_drop"):
         for name in strings(definition.get(key)):
-            if name.upper().removeprefix("CAP_") not in CAPABILITIES:
-                near = hint(name.upper().removeprefix("CAP_").lower(), [each.lower() for each in CAPABILITIES])
-                yield ERROR, key, f"{name!r} is not a capability", near.replace("mean ", "mean: ")
+            bare = name.upper().removeprefix("CAP_")
+            if bare not in CAPABILITIES:
+                near = closest(bare, CAPABILITIES)
+                remedy = f"Did you mean {near}?" if near else "man 7 capabilities lists them"
+                yield ERROR, key, f"{name!r} is not a capability", remedy
     signal = literal(definition.get("stop_signal"))
     if signal is not None and not signal.isdigit():
         bare = signal.upper().removeprefix("SIG")

@@ -136,7 +136,7 @@ def mounts(definition):
             found.append(Mount(kind, _path(source), _path(rest.split(":")[0])))
     tmpfs = definition.get("tmpfs") or []
     for entry in [tmpfs] if isinstance(tmpfs, str) else tmpfs:
-        found.append(Mount("tmpfs", "", _path(str(entry).split(":")[0])))
+        found.append(Mount("tmpfs", "", _path(str(entry).partition(":")[0])))
     return found
 
 

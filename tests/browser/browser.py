@@ -109,7 +109,7 @@ class Browser:
                 if wanted(message):
                     return message
                 continue
-            ready, _, _ = select.select([self._read], [], [], max(0, deadline - time.monotonic()))
+            ready = select.select([self._read], [], [], max(0, deadline - time.monotonic()))[0]
             assert ready, "the browser does not answer"
             chunk = os.read(self._read, 1 << 20)
             assert chunk, "the browser has ended"

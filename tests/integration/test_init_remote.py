@@ -1,7 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""`init` without an inventory, for a server by SSH that is as awkward as a NAS: no SFTP, docker not on PATH, sudo with a
-password."""
+"""`init` without an inventory, for a server by SSH as awkward as a NAS: no SFTP, docker not on PATH, sudo asks."""
 
 from __future__ import annotations
 

@@ -22,8 +22,17 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import lint_mod
 LABEL = f"label=com.docker.compose.project={cases.PROJECT}"
 # The engine looks for a plugin of that name for 15 s.
 SLOW = ("log-driver", "network driver")
-# What Compose itself refuses is part of the long form, and so is what takes long.
-QUICK = [name for name in list(cases.PROJECTS)[:17] if name not in SLOW]
+
+
+def marked(table, keep=()):
+    """The names of a table; variants of a case, and what takes long, are for the long form."""
+    seen, found = set(), []
+    for name in table:
+        kind = name.replace("-", " ").split()[0]
+        long = name in SLOW or (kind in seen and kind not in keep)
+        seen.add(kind)
+        found.append(pytest.param(name, marks=pytest.mark.long if long else ()))
+    return found
 
 
 def errors(document):
@@ -88,14 +97,7 @@ def services(image, tmp_path_factory):
         found.clean()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.long if name in SLOW else ())
-        for name, (_keys, refused) in cases.SERVICES.items()
-        if refused
-    ],
-)
+@pytest.mark.parametrize("name", marked([name for name, case in cases.SERVICES.items() if case[1]], keep=["joined"]))
 def test_a_service_that_both_refuse(services, name):
     engine, findings = services
     assert [each for each in findings if each.service == name or f" {name} (" in each.message]
@@ -113,21 +115,11 @@ def test_services_that_both_accept(services):
     assert set(accepted) <= set(running)
 
 
-def judge(engine, name):
+@pytest.mark.parametrize("name", marked(cases.PROJECTS))
+def test_a_project(engine, name):
     change, refused = cases.PROJECTS[name]
     document = cases.project_document(change)
     engine.write(document)
     found = [each.text for each in errors(document)]
     code, text = engine.up()
     assert (code != 0, bool(found)) == (refused, refused), f"{text}\n{found}"
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_project(engine, name):
-    judge(engine, name)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in cases.PROJECTS if name not in QUICK])
-def test_another_project(engine, name):
-    judge(engine, name)

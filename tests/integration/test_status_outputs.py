@@ -364,7 +364,7 @@ def test_watching_in_a_pipe(place):
 def test_watching_as_lines_of_json_ends_with_its_reader(place):
     process = watching(place, "-e", "output=-")
     try:
-        lines = [process.stdout.readline() for _ in range(2)]
+        lines = [process.stdout.readline() for _line in range(2)]
         process.stdout.close()
         lab.wait_for(lambda: process.poll() is not None, "the end", 20)
     finally:

@@ -2,12 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """vpn_status, vpn_stop and vpn_start as a user runs them, on the lab's gluetun."""
 
+import json
 import socket
 import threading
 
 import pytest
 import stack_harness
 from stack_harness import changed, docker, inspect
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import gluetun_client
 
 PROJECT, PREFIX = "gl3-vpn", "gl3-"
 ONLY_QBITTORRENT = {
@@ -98,6 +101,17 @@ def test_status_of_a_connected_vpn(stack):
     assert CONNECTED in done.stdout
     assert changed(done) == 0
     assert CONNECTED in stack.play("vpn_status", "--check").stdout
+
+
+def test_the_key_that_reads_cannot_disconnect(stack):
+    secrets = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())["secrets"]
+    address = {"url": "http://127.0.0.1:26000", "wanted": "running", "timeout": 10}
+    with pytest.raises(gluetun_client.GluetunError, match="HTTP 401"):
+        gluetun_client.set_status(api_key=secrets["gluetun_api_key"], **address)
+    assert gluetun_client.set_status(api_key=secrets["gluetun_control_key"], **address) == "already running"
+    assert gluetun_client.read_status(address["url"])["auth_required"] is True
+    status = gluetun_client.read_status(address["url"], api_key=secrets["gluetun_api_key"])
+    assert (status["connected"], status["vpn_type"], status["updater_status"]) == (True, "wireguard", "stopped")
 
 
 def test_stop_and_start(stack):

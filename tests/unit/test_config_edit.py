@@ -247,7 +247,7 @@ class FakeTerminal:
 
 @pytest.fixture
 def edit(world, find, check, tmp_path):
-    def run(terminal, secrets=config_world.SECRETS, **options):
+    def run(terminal, secrets=None, **options):
         target = find(**options)
 
         def judge(text):
@@ -260,7 +260,14 @@ def edit(world, find, check, tmp_path):
                 str(tmp_path),
             )
 
-        session = edit_session.Session(target, Keyring(secrets), terminal, ["ed"], judge, str(tmp_path))
+        session = edit_session.Session(
+            target,
+            Keyring(config_world.SECRETS if secrets is None else secrets),
+            terminal,
+            ["ed"],
+            judge,
+            str(tmp_path),
+        )
         return session.run()
 
     return run

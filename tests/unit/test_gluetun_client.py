@@ -215,7 +215,11 @@ def control(era, **state):
 @pytest.fixture(scope="module")
 def serve():
     """A function that gives a control server its URL. One server for all tests, for its end takes half a second."""
-    server = core.serve(("127.0.0.1", 0), lambda request: server.control.answer(request))
+
+    def answer(request):
+        return server.control.answer(request)
+
+    server = core.serve(("127.0.0.1", 0), answer)
 
     def start(made):
         server.control = made

@@ -59,8 +59,8 @@ def test_all_recorded_cases_are_looked_at():
     assert sum(verdict == "OK" for _case, _env, verdict in cases()) == 28
 
 
-def problems(release=RELEASE, base=MULLVAD, **changes):
-    env = {name: value for name, value in {**base, **changes}.items() if value is not None}
+def problems(release=RELEASE, base=None, **changes):
+    env = {name: value for name, value in {**(base or MULLVAD), **changes}.items() if value is not None}
     return gluetun_settings.validate(env, release)
 
 
@@ -308,8 +308,8 @@ def test_secrets_win_over_variables_and_lose_their_armour():
 # -- warnings ------------------------------------------------------------------
 
 
-def warned(release=RELEASE, base=MULLVAD, **changes):
-    env = {name: value for name, value in {**base, **changes}.items() if value is not None}
+def warned(release=RELEASE, base=None, **changes):
+    env = {name: value for name, value in {**(base or MULLVAD), **changes}.items() if value is not None}
     assert gluetun_settings.validate(env, release) == []
     return gluetun_settings.warnings(env, release)
 

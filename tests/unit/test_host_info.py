@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import collections
 import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +24,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     mounts,
     write_probe,
 )
+
+COLLECTIONS = pathlib.Path(__file__).resolve().parents[2] / ".ansible" / "collections"
 
 
 def tree(root, **files):
@@ -205,8 +212,6 @@ def place(tmp_path, request):
     directory = request.config.rootpath / "build" / "host-info-test" / tmp_path.name
     directory.mkdir(parents=True)
     yield directory
-    import shutil
-
     shutil.rmtree(directory.parent)
 
 
@@ -272,3 +277,27 @@ def test_an_empty_mount_point_on_the_systems_disk(monkeypatch):
     assert found("/mnt/tank/mediastack") == ["/mnt/tank"]
     assert found("/media/usb/stack/deep") == ["/media/usb"]
     assert found("/mnt/full/mediastack") == found("/mnt/mounted/mediastack") == found("/srv/mediastack") == []
+
+
+HANGING = """
+import sys, time
+sys.path.insert(0, {collections!r})
+from ansible_collections.homelab.mediastack.plugins.module_utils import host_storage, write_probe
+
+def hang(*_arguments, **_more):
+    print("trying", flush=True)
+    time.sleep(60)
+
+write_probe.probe = hang
+host_storage.check({request!r})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_trial_that_is_interrupted_leaves_nothing(place, number):
+    script = HANGING.format(collections=str(COLLECTIONS), request=request(str(place / "new")))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"trying\n" and list(place.iterdir()) != []
+        process.send_signal(number)
+        assert process.wait(timeout=20) != 0
+    assert list(place.iterdir()) == []

@@ -63,11 +63,13 @@ def test_after_an_error_all_is_as_it_was(tmp_path, monkeypatch, failing):
         changes.append(Change(str(second / "below"), None, b"x"))
     else:
         replace = os.replace
-        monkeypatch.setattr(
-            os,
-            "replace",
-            lambda a, b: replace(a, b) if b == str(first) else (_ for _ in ()).throw(OSError(28, "full", b)),
-        )
+
+        def full(source, target):
+            if target != str(first):
+                raise OSError(28, "full", target)
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", full)
     before = snapshot(tmp_path)
     with pytest.raises(FilesError):
         init_files.write(changes)

@@ -89,7 +89,7 @@ def test_a_directory_without_permission(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "mkstemp", refused)
-    with pytest.raises(report_files.OutputError, match=r"no file can be made in .* \(Permission denied\); name another"):
+    with pytest.raises(report_files.OutputError, match=r"no file can be made in .* \(Permission denied\); name an"):
         report_files.check_outputs(str(tmp_path / "a.json"))
 
 

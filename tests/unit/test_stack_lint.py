@@ -69,6 +69,7 @@ def test_every_finding_has_place_and_remedy():
             {"network_mode": "service:vpn", "networks": None, "hostname": "h"},
             "web: hostname: cannot be set: with network_mode service:vpn it has no network of its own; remove it, or",
         ),
+        ({"cap_add": ["NET_ADMIM"]}, "web: cap_add: 'NET_ADMIM' is not a capability; Did you mean NET_ADMIN?"),
         ({"imagee": "x"}, "web: imagee: is not a key of Compose; Did you mean image?"),
         ({"restart": "allways"}, "web: restart: 'allways' is not a restart policy; Did you mean always?"),
         ({"networks": ["medai"]}, "web: networks.medai: is defined nowhere; Did you mean media?"),

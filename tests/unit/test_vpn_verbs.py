@@ -89,7 +89,11 @@ class Host:
 @pytest.fixture(scope="module")
 def server():
     """One for all tests, for its end takes half a second; `server.control` is the test's own."""
-    made = core.serve(("127.0.0.1", 0), lambda request: made.control.answer(request))
+
+    def answer(request):
+        return made.control.answer(request)
+
+    made = core.serve(("127.0.0.1", 0), answer)
     yield made
     made.shutdown()
     made.server_close()

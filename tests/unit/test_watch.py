@@ -148,7 +148,7 @@ def test_only_lines_of_json():
 
 
 def test_what_workers_leave_is_found(tmp_path):
-    painter, worker = (watch_spool.Spool(str(tmp_path / "spool"), HOSTS) for _ in range(2))
+    painter, worker = (watch_spool.Spool(str(tmp_path / "spool"), HOSTS) for _each in range(2))
     assert not worker.exists()
     assert worker.put("nas", result()) is False
     painter.create()
@@ -163,7 +163,7 @@ def test_what_workers_leave_is_found(tmp_path):
     worker.put("attic", result())
     assert painter.read()["attic"].result["services"][0]["status"] == "HEALTHY"
     assert os.stat(tmp_path / "spool").st_mode & 0o777 == 0o700
-    for _ in range(50):
+    for _turn in range(50):
         worker.put("attic", result())
     assert len(os.listdir(tmp_path / "spool")) == 1, "it does not grow"
     painter.remove()
@@ -184,7 +184,7 @@ def worker(body):
         def say(text):
             print(text, flush=True)
         """
-    ).format(path=str(interruption.__file__).split("/ansible_collections/")[0])
+    ).format(path=str(interruption.__file__).partition("/ansible_collections/")[0])
     return subprocess.Popen(
         [sys.executable, "-c", program + textwrap.dedent(body)],
         stdout=subprocess.PIPE,
@@ -193,7 +193,7 @@ def worker(body):
     )
 
 
-def test_an_interruption_ends_what_runs_and_leaves_time_to_tidy_up():
+def test_between_two_looks_an_interruption_counts_at_once():
     process = worker(
         """
         try:
@@ -202,18 +202,18 @@ def test_an_interruption_ends_what_runs_and_leaves_time_to_tidy_up():
                 time.sleep(60)
         except interruption.Interrupted:
             os.kill(os.getpid(), signal.SIGTERM)  # as Ansible does soon after; it is ignored
-            say("child ended by %d" % child.wait())
             say("tidy")
+        child.kill()
         """
     )
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=20)
-    assert out == f"child ended by -{signal.SIGINT.value}\ntidy\n", errors
+    assert out == "tidy\n", errors
     assert process.returncode == 0
 
 
-def test_an_interruption_waits_for_what_must_not_be_left_half_done():
+def test_an_interruption_waits_for_what_is_under_way():
     process = worker(
         """
         try:
@@ -224,14 +224,32 @@ def test_an_interruption_waits_for_what_must_not_be_left_half_done():
                     say("done")
                 say("never")
         except interruption.Interrupted:
-            say("tidy")
+            say("child runs: %s" % (child.poll() is None))
         child.kill()
         """
     )
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=20)
-    assert out == "done\ntidy\n", errors
+    assert out == "done\nchild runs: True\n", errors
+
+
+def test_an_interruption_does_not_wait_for_ever():
+    process = worker(
+        """
+        try:
+            with watch.raised(), watch.held():
+                say("up")
+                child.wait()
+        except interruption.Interrupted:
+            say("child ended by %d" % child.wait())
+        """
+    )
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=interruption.GRACE + 15)
+    assert out == f"child ended by -{signal.SIGINT.value}\n", errors
+    assert process.returncode == 0
 
 
 def test_tidying_up_that_hangs_comes_to_an_end():
