@@ -41,7 +41,8 @@ def removal_report(host, result, check_mode, purged):
 
 
 def _line(kind, names, note=None):
-    text = ", ".join(_shortened(names))
+    places = _shortened(names)
+    text = ("; " if any(": " in place for place in places) else ", ").join(places)
     return f"  {kind:<{_WIDTH}}{text}" + (f" ({note})" if note else "")
 
 

@@ -84,7 +84,7 @@ RESULT = {
     "gone": {
         "containers": ["gluetun", "sonarr"],
         "networks": ["ms"],
-        "files": ["/srv/c/.env", "/srv/c/compose.core.yml"],
+        "files": ["/srv/c/.env", "/srv/c/compose.core.yml", "/srv/c/secrets/key"],
     },
     "stays": {"media": ["/srv/media"], "config": ["/srv/config"], "volumes": []},
 }
@@ -95,7 +95,7 @@ def test_the_report_says_what_went_and_what_stays():
         "nas: removed",
         "  containers    gluetun, sonarr",
         "  networks      ms",
-        "  files         /srv/c: .env, compose.core.yml",
+        "  files         /srv/c: .env, compose.core.yml; /srv/c/secrets/key",
         "nas: stays",
         "  media         /srv/media",
         "  config        /srv/config (-e purge_config=true removes the stack's part of it)",
