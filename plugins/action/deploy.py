@@ -110,7 +110,7 @@ class ActionModule(ActionBase):
         said = []
         for _turn in range(_RENDERINGS):
             module_args = self._module_args(request, arguments, values)
-            asked = _health_services(request) if request.bundle and arguments["health"] else []
+            asked = _health_services(request) if arguments["health"] else []
             if asked:
                 module_args["health"] = _health_args(asked, values, task_vars["inventory_hostname"])
             with progress_watch.Watch(self, task_vars, module_args["project_path"]) as watch:
@@ -154,6 +154,10 @@ class ActionModule(ActionBase):
             deployment.render_for(request, renderer, resolved.values, task_vars, self._templar)
         else:
             deployment.select_for(request, renderer)
+        if request.state == "restarted" and arguments["health"]:
+            # A restart renders nothing on the host (P19), but only the catalogue knows how to ask whether all is well.
+            selection = renderer.select(resolved.values)
+            request.looked_at = renderer.bundle(resolved.values, task_vars, self._templar, selection)
         return request, resolved.values
 
     @staticmethod
@@ -188,8 +192,14 @@ class ActionModule(ActionBase):
 
 def _health_services(request):
     """The services that the request is about, as stack_health takes them."""
-    everything = bundle.health_services(request.bundle)
-    return [service for service in everything if not request.services or service["name"] in request.services]
+    rendered = request.bundle or request.looked_at
+    if not rendered:
+        return []
+    about = set(request.services)
+    if request.state == "restarted":
+        # What lives in the network of one that is restarted is restarted along.
+        about.update(name for name, one in rendered["services"].items() if one["network_parent"] in about)
+    return [one for one in bundle.health_services(rendered) if not about or one["name"] in about]
 
 
 def _health_args(services, values, host):

@@ -19,6 +19,7 @@ class Request:
         names: services or apps; profiles: names. Both empty: everything.
         services: the services to act on; empty: all.
         bundle: what to hand over, or None where nothing is rendered.
+        looked_at: a bundle that is not handed over, for the services whose health is asked for.
         release: whether every hold on the host ends.
         messages: sentences for the user.
         held: services that are held started on the host, so that they are rendered too.
@@ -33,6 +34,7 @@ class Request:
     release: bool = False
     services: list = dataclasses.field(default_factory=list)
     bundle: dict | None = None
+    looked_at: dict | None = None
     messages: list = dataclasses.field(default_factory=list)
     held: list = dataclasses.field(default_factory=list)
     extra: list = dataclasses.field(default_factory=list)

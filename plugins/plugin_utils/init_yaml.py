@@ -157,8 +157,9 @@ def _put(text, entry, piece, newline):
     rest_of_line = len(text[entry.end :].split("\n", 1)[0].rstrip("\r"))
     if piece is not None:
         lines, behind = piece
-        skipped = 0 if behind else rest_of_line
-        return text[: entry.start] + lines + text[entry.end + skipped :]
+        rest = text[entry.end + (0 if behind else rest_of_line) :]
+        # At the end of a file a block of text needs its line end.
+        return text[: entry.start] + lines + (rest or (newline if "\n" in lines else ""))
     kept = [*entry.comments, *_COMMENT.findall(text[entry.end : entry.end + rest_of_line])]
     tail = text[entry.end + rest_of_line :]
     if kept:
@@ -196,12 +197,16 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper, value):
-    several = "\n" in value
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if several else None)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if _is_block(value) else None)
 
 
 def _unsafe(dumper, value):
-    return dumper.represent_scalar("!unsafe", str(value), style="|" if "\n" in value else '"')
+    return dumper.represent_scalar("!unsafe", str(value), style="|" if _is_block(value) else '"')
+
+
+def _is_block(value):
+    """Whether a text is written as a block; the blank lines at the end of a file are not part of it then."""
+    return "\n" in value and not value.endswith("\n\n") and value.strip() != ""
 
 
 _Dumper.add_representer(str, _text)

@@ -283,7 +283,9 @@ def test_stop_of_gluetun_takes_its_dependents_and_start_of_a_dependent_brings_it
 
 def test_restart_restarts_and_keeps_every_container(stack):
     before = {n: (c["Id"], c["State"]["StartedAt"]) for n, c in stack.containers().items()}
-    stack.play("restart", "-e", "service=gluetun")
+    done = stack.play("restart", "-e", "service=gluetun")
+    count = 1 + len(MEMBERS)
+    assert f"{count} of {count} healthy" in done.stdout
     after = {n: (c["Id"], c["State"]["StartedAt"]) for n, c in stack.containers().items()}
     assert {n: seen[0] for n, seen in after.items()} == {n: seen[0] for n, seen in before.items()}
     assert {n for n in after if after[n][1] != before[n][1]} == {"gluetun"} | MEMBERS

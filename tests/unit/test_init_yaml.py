@@ -119,7 +119,14 @@ NAMES = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(
     lambda name: name not in ("on", "off", "no", "yes", "y", "n")
 )
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20)
-SCALARS = st.one_of(TEXT, st.integers(-9, 70000), st.booleans(), st.just("a\nb\n"), st.just("{{ x }}"), st.just("# no"))
+SCALARS = st.one_of(
+    TEXT,
+    st.integers(-9, 70000),
+    st.booleans(),
+    st.sampled_from(["a\nb\n", "a\nb", "a\n\n", "\n", " a\n b\n"]),
+    st.just("{{ x }}"),
+    st.just("# no"),
+)
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(NAMES, SCALARS, max_size=3))
 COMMENT = st.from_regex(r"#[ a-z:{}!&*'-]{0,12}", fullmatch=True)
 
