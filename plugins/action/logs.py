@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 from ansible import constants, context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -161,7 +164,8 @@ class ActionModule(ActionBase):
 
     def _tell(self, text):
         """A sentence for the user, beside the lines."""
-        display.display(f"{self._host}: {clean(text)}", color=constants.COLOR_WARN, stderr=True)
+        with _undisturbed():
+            display.display(f"{self._host}: {clean(text)}", color=constants.COLOR_WARN, stderr=True)
 
 
 def _show(texts):
@@ -170,7 +174,20 @@ def _show(texts):
     """
     for text in texts:
         if text:
-            display.display(text + "\n", newline=False, screen_only=True)
+            with _undisturbed():
+                display.display(text + "\n", newline=False, screen_only=True)
+
+
+@contextlib.contextmanager
+def _undisturbed():
+    """Put off the end of this process. What is displayed goes through a queue, and whoever is ended while it holds the
+    queue's lock leaves the main process waiting for that lock for ever: Ctrl-C would hang.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _paint():

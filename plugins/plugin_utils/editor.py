@@ -12,6 +12,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import termios
 
@@ -87,17 +88,19 @@ class Terminal:
         Raises:
             EditorError: it cannot be started.
         """
+        # A worker of ansible-core 2.19 leads a session of its own, and its children do not get the user's Ctrl-C. Then
+        # the editor leads another, so that it can be ended together with what it has started.
+        alone = os.getpgrp() == os.getpid()
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._descriptor)
         try:
-            process = subprocess.Popen(
-                [*words, path], stdin=self._descriptor, stdout=self._descriptor, stderr=self._descriptor
-            )
+            process = subprocess.Popen([*words, path], start_new_session=alone, **streams)
         except OSError as error:
             raise EditorError(f"{words[0]} cannot be started: {error.strerror}. Set EDITOR to your editor.") from error
         try:
             return process.wait()
         finally:
             if process.poll() is None:
-                _end(process)
+                _end(process, alone)
 
     def write(self, text):
         """Print *text* as it is."""
@@ -126,9 +129,13 @@ class Terminal:
             termios.tcsetattr(self._descriptor, termios.TCSANOW, before)
 
 
-def _end(process):
-    for stop in (process.terminate, process.kill):
-        stop()
+def _end(process, whole_group):
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            if whole_group:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1)
             return

@@ -62,8 +62,8 @@ def assert_contained(stack):
     assert len(spaces) == 1
 
 
-def on_terminal(stack, *arguments, answers=()):
-    """(exit code, all that a terminal showed) of a playbook; *answers*: [(what is waited for, what is typed)]."""
+def on_terminal(stack, *arguments, answer=None):
+    """(exit code, all that a terminal showed) of a playbook; *answer*: (what is waited for, what is typed then)."""
     primary, secondary = pty.openpty()
     process = subprocess.Popen(
         stack.command(*arguments),
@@ -76,18 +76,19 @@ def on_terminal(stack, *arguments, answers=()):
         preexec_fn=_controlling_terminal,
     )
     os.close(secondary)
-    shown, left, deadline = "", list(answers), time.monotonic() + 120
+    shown, deadline = "", time.monotonic() + 120
     try:
         while time.monotonic() < deadline:
             if not select.select([primary], [], [], 1)[0]:
+                # Ansible throws away what is typed before it has shown its question and set up the terminal.
+                if answer and answer[0] in shown:
+                    os.write(primary, f"{answer[1]}\r".encode())
                 continue
             try:
                 chunk = os.read(primary, 65536)
             except OSError:
                 break
             shown += chunk.decode(errors="replace").replace("\r\n", "\n")
-            if left and left[0][0] in shown:
-                os.write(primary, f"{left.pop(0)[1]}\r".encode())
         return process.wait(timeout=30), shown
     finally:
         process.kill()
@@ -198,7 +199,7 @@ def test_remove_takes_the_stack_and_its_configuration_only_with_the_hosts_name(s
     before = lives(stack)
     refused = stack.play("remove", "-e", "purge_config=true", check=False)
     assert refused.returncode != 0 and "-e confirm=box" in refused.stdout and "Traceback" not in refused.stdout
-    code, shown = on_terminal(stack, "remove", "-e", "purge_config=true", answers=[("to go on:", "bx")])
+    code, shown = on_terminal(stack, "remove", "-e", "purge_config=true", answer=("to go on:", "bx"))
     assert code != 0 and "'bx' is not 'box'" in shown
     assert lives(stack) == before
 
@@ -210,7 +211,7 @@ def test_remove_takes_the_stack_and_its_configuration_only_with_the_hosts_name(s
         assert (stack.base / kept).is_dir() and str(stack.base / kept) in done.stdout
     assert not list(stack.project_path.glob("compose*.yml")) and not (stack.project_path / ".env").exists()
 
-    code, shown = on_terminal(stack, "remove", "-e", "purge_config=true", answers=[("to go on:", "box")])
+    code, shown = on_terminal(stack, "remove", "-e", "purge_config=true", answer=("to go on:", "box"))
     assert code == 0, shown
     assert sorted(path.name for path in stack.base.iterdir()) == ["downloads", "media"]
     assert h.changed(stack.play("remove", "-e", "purge_config=true", "-e", "confirm=box")) == 0
