@@ -104,7 +104,7 @@ class Terminal:
 
     def write(self, text):
         """Print *text* as it is."""
-        os.write(self._descriptor, text.replace("\n", "\r\n").encode())
+        os.write(self._descriptor, text.encode())
 
     def key(self, question, keys):
         """Ask for one key of *keys*; Enter is the first. `INTERRUPT` and `END` count as None."""

@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ports: who holds them, which one is free, and the line to set."""
 
+import contextlib
 import os
 import pathlib
+import random
 import socket
 
 import pytest
@@ -49,10 +51,13 @@ def empty(tmp_path):
 
 @pytest.fixture(params=["tcp", "udp"])
 def held(request):
-    """(protocol, port) that this process holds on loopback."""
+    """(protocol, port) that this process holds on loopback; outside of the range of which others are given ports."""
     kind = socket.SOCK_STREAM if request.param == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as holder:
-        holder.bind(("127.0.0.1", 0))
+        for number in random.sample(range(20000, 30000), 100):
+            with contextlib.suppress(OSError):
+                holder.bind(("127.0.0.1", number))
+                break
         if request.param == "tcp":
             holder.listen()
         yield request.param, holder.getsockname()[1]
