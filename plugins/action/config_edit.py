@@ -74,7 +74,8 @@ class ActionModule(ActionBase):
         unchanged = f"{target.shown} is as it was" if target.exists else f"{target.shown} was not made"
         try:
             words = editor.command(os.environ)
-            with interruption.Interruption().raised(), editor.Terminal(editor.TERMINAL) as terminal:
+            signals = interruption.Interruption()
+            with signals.raised(), editor.Terminal(editor.TERMINAL, signals.held) as terminal:
                 session = edit_session.Session(
                     target, keyring, terminal, words, check, directory=constants.DEFAULT_LOCAL_TMP
                 )

@@ -89,7 +89,8 @@ class Session:
                 if choice != EDIT:
                     raise GivenUp("the edit was thrown away")
         data = self._keyring.encrypt(after, key) if self._target.encrypted else after.encode("utf-8")
-        replace(self._target.path, data, 0o600 if self._target.encrypted else 0o644)
+        with self._terminal.held():
+            replace(self._target.path, data, 0o600 if self._target.encrypted else 0o644)
         return Outcome(True, errors, before, after)
 
     def _edited(self, copy):

@@ -63,12 +63,14 @@ class Terminal:
 
     Args:
         device: its path.
+        held: context manager in which a signal waits (`interruption.Interruption.held`).
 
     Raises:
         OSError: it cannot be opened any more.
     """
 
-    def __init__(self, device):
+    def __init__(self, device, held=contextlib.nullcontext):
+        self.held = held
         self._descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY)
 
     def __enter__(self):
@@ -92,14 +94,16 @@ class Terminal:
         # the editor leads another, so that it can be ended together with what it has started.
         alone = os.getpgrp() == os.getpid()
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._descriptor)
+        process = None
         try:
-            process = subprocess.Popen([*words, path], start_new_session=alone, **streams)
+            # It may be at work before we know it: a signal just then must not leave it behind.
+            with self.held():
+                process = subprocess.Popen([*words, path], start_new_session=alone, **streams)
+            return process.wait()
         except OSError as error:
             raise EditorError(f"{words[0]} cannot be started: {error.strerror}. Set EDITOR to your editor.") from error
-        try:
-            return process.wait()
         finally:
-            if process.poll() is None:
+            if process is not None and process.poll() is None:
                 _end(process, alone)
 
     def write(self, text):
