@@ -32,13 +32,13 @@ test-integration: setup-test engine  ## the integration tests on the real engine
 	@mkdir -p build/test
 	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
 	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/integration.xml \
-	   -n 3 --dist loadfile --ignore tests/integration/test_site_promises.py tests/integration
+	   -n 4 --dist loadfile -m "not alone" tests/integration
 
-test-promises: setup-test engine  ## … and the promises to the user, kept by the playbooks
+test-promises: setup-test engine  ## … those that hold something against a clock, one after the other
 	@mkdir -p build/test
 	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
 	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/promises.xml \
-	   tests/integration/test_site_promises.py
+	   -m alone tests/integration
 
 test-long: setup-test engine  ## the long forms: every engine with every Compose version, ten kills
 	@mkdir -p build/test

@@ -12,6 +12,7 @@ import pytest
 def pytest_configure(config):
     """Tests marked `long` repeat what a short one shows, with more versions or more turns."""
     config.addinivalue_line("markers", "long: only in `make test-long` (MEDIASTACK_TEST_LONG=1)")
+    config.addinivalue_line("markers", "alone: measures against a clock; runs in `make test-promises`, beside nothing")
 
 
 def pytest_collection_modifyitems(config, items):

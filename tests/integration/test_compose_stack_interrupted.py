@@ -50,6 +50,9 @@ def kill(pids):
             continue
 
 
+KILLS = int(os.environ.get("MEDIASTACK_TEST_KILLS", "4"))
+
+
 @pytest.mark.parametrize("version", [pytest.param("2.20.3", marks=pytest.mark.long), None])
 def test_killed_at_random_moments(labs, version):
     """SIGKILL of the module, of docker compose, or of both, during a recreate of everything."""
@@ -58,7 +61,7 @@ def test_killed_at_random_moments(labs, version):
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     killed = 0
-    for attempt in range(10):
+    for attempt in range(KILLS):
         for compose in lab.services.values():
             compose["environment"] = {"V": str(attempt)}
         process = lab.start_process()

@@ -246,6 +246,7 @@ class Connection(Local):
 '''
 
 
+@pytest.mark.alone
 def test_how_far_behind_and_what_stays(logs):
     """A line is seen within a second; after Ctrl-C, and after the controller was killed, nothing runs on the host."""
     logs.run("writer", 'while true; do echo "at $(cat /proc/uptime)"; sleep 0.1; done')

@@ -19,6 +19,7 @@ import psutil
 import pytest
 import stack_harness as h
 
+pytestmark = pytest.mark.alone
 PROJECT = "ms-e2e"
 FIRST_PORT = 25000
 CORE = {"gluetun", "qbittorrent", "sabnzbd", "prowlarr", "sonarr"}
