@@ -12,6 +12,8 @@ import functools
 import os
 import signal
 import sys
+import threading
+import time
 
 from ansible import constants
 from ansible.module_utils.parsing.convert_bool import BOOLEANS_TRUE
@@ -135,8 +137,19 @@ def show_now(show, endless, msg, **kwargs):
         # An error here would end Ansible's results thread and hang the run.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if endless:
-            # As Ctrl-C ends it.
-            os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=interrupt, daemon=True).start()
+
+
+def interrupt():
+    """End the run as Ctrl-C does; again, because in about one of a hundred runs Ansible misses it.
+
+    A moment later, so that the worker that has just displayed something has let go of the queue's lock: ended with it, it
+    would leave the main process waiting for ever.
+    """
+    while True:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
 
 
 def is_trouble(msg, color, stderr):
