@@ -143,8 +143,8 @@ def show_now(show, endless, msg, **kwargs):
 def interrupt():
     """End the run as Ctrl-C does; again, because in about one of a hundred runs Ansible misses it.
 
-    A moment later, so that the worker that has just displayed something has let go of the queue's lock: ended with it, it
-    would leave the main process waiting for ever.
+    A moment later, so that the worker that has just displayed something has let go of the queue's lock: ended with it,
+    it would leave the main process waiting for ever.
     """
     while True:
         time.sleep(0.2)

@@ -2,7 +2,7 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 #
-# sanity.sh: ansible-test sanity on a copy of the checkout, without ignore entries; import and compile also on
+# sanity.sh: ansible-test sanity on a copy of what the artifact holds, without ignore entries; import and compile also on
 # Python 3.8 (the oldest on a target) and 3.13 where they are installed.
 # A copy, because ansible-test resolves links and wants to stand in …/ansible_collections/homelab/mediastack.
 # Its own virtual environments stay in .cache/ansible-test; its pip comes from Python's ensurepip (see get_pip.py).
@@ -26,9 +26,9 @@ for version in re.findall(r"pip='([0-9.]+)'", source):
     shutil.copy("tests/tools/get_pip.py", f"{sys.argv[1]}/get_pip_{version.replace('.', '_')}.py")
 PYTHON
 
-# What git would take; files that are gone here go there too.
+# What git would take, of what a user gets: tests are not in the artifact. Files that are gone here go there too.
 find "$copy" -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +
-git ls-files -z --cached --others --exclude-standard --deduplicate |
+git ls-files -z --cached --others --exclude-standard --deduplicate -- . ':!tests' |
   while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
   tar --create --null --files-from=- | tar --extract --directory "$copy"
 for other in community ansible; do # what our documentation refers to
