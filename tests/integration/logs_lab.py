@@ -200,10 +200,13 @@ class Followed:
 
     def end(self, sign=signal.SIGINT):
         """Ctrl-C: to all of the terminal's processes; the exit code."""
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, sign)
-        code = self.process.wait(timeout=30)
+        for _turn in range(3):
+            # Now and then Ansible misses one; whoever pressed it presses it again.
+            if self.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(self.process.pid, sign)
+                    self.process.wait(timeout=10)
+        code = self.process.wait(timeout=10)
         for reader in self._readers:
             reader.join(10)
         return code

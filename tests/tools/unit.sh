@@ -6,6 +6,6 @@
 set -euo pipefail
 if [ $# -eq 0 ]; then
   mkdir -p build/test
-  set -- tests/unit --durations=10 --cov --cov-report=term:skip-covered --junitxml=build/test/unit.xml
+  set -- tests/unit -n 2 --durations=10 --cov --cov-report=term:skip-covered --junitxml=build/test/unit.xml
 fi
 exec .venv/bin/python -m pytest -q "$@"
