@@ -1,8 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make the collection importable from a clone, as ansible_collections.homelab.mediastack."""
+"""What every test needs: the collection importable from a clone, and processes that hear Ctrl-C."""
 
 import pathlib
+import signal
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -10,3 +11,6 @@ COLLECTIONS = ROOT / ".ansible" / "collections"
 
 if str(COLLECTIONS) not in sys.path:
     sys.path.insert(0, str(COLLECTIONS))
+
+# A shell that starts `make test &` has its children ignore SIGINT, and they would hand that on to what a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)

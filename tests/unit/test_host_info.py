@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -207,12 +208,15 @@ def request(base, **more):
 
 
 @pytest.fixture
-def place(tmp_path, request):
+def place(request):
     """A directory on a real disk: pytest's own may be on a tmpfs, which is refused."""
-    directory = request.config.rootpath / "build" / "host-info-test" / tmp_path.name
-    directory.mkdir(parents=True)
+    parent = request.config.rootpath / "build" / "host-info-test"
+    parent.mkdir(parents=True, exist_ok=True)
+    # Its own, for there may be another worker.
+    directory = pathlib.Path(tempfile.mkdtemp(dir=parent))
+    directory.chmod(0o755)
     yield directory
-    shutil.rmtree(directory.parent)
+    shutil.rmtree(directory)
 
 
 def test_directories_that_are_still_to_be_made_are_tried_and_nothing_stays(place):
