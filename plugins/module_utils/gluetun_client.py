@@ -32,6 +32,8 @@ UNKNOWN_ROUTE = (400, 404, 405)
 
 PLACE = ("country", "region", "city", "organization")
 
+# Seconds that every look gets, so that the last one does not fail for want of time alone.
+LEAST_LOOK = 0.5
 POLL = 0.5
 """Seconds between two looks while waiting."""
 
@@ -96,7 +98,7 @@ def wait_for_status(url, api_key=None, username=None, password=None, timeout=10,
                 raise failure
             return result
         time.sleep(POLL)
-        patience = min(timeout, max(POLL, until - time.monotonic()))
+        patience = min(timeout, max(LEAST_LOOK, until - time.monotonic()))
 
 
 def _settled(result, ports):
