@@ -168,10 +168,12 @@ class Present(Run):
         return {name: STABLE for name in self.selected() if self.wanted[name].replicas}
 
     def what_is_left(self):
-        """What a fresh plan would still do; where only Compose sees a difference it has had its say."""
+        """What a fresh plan would still do. Compose has had its say: a hash that it made of a parent that is gone now,
+        or of an image that a service kept, is none to compare with.
+        """
         recreate = "auto" if self.request.recreate == "always" else self.request.recreate
-        plan = convergence.plan_present(
-            self.wanted,
+        return convergence.plan_present(
+            {name: want._replace(config_hashes=()) for name, want in self.wanted.items()},
             self.project,
             Aim(
                 services=self.request.services,
@@ -179,9 +181,6 @@ class Present(Run):
                 remove_orphans=self.request.remove_orphans,
                 left=self.holding.left,
             ),
-        )
-        return plan._replace(
-            decisions={name: decision for name, decision in plan.decisions.items() if not decision.gentle}
         )
 
     # Refusing

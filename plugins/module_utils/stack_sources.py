@@ -68,14 +68,19 @@ class Plain:
         return self._config(None)["name"]
 
     def look(self, project, _left=()):
-        """name → Wanted, by two or three calls of `docker compose config`."""
+        """name → Wanted, by two to five calls of `docker compose config`."""
         config = wanted.resolve_parents(self._config(project.name), project)
         hashes = {name: [value] for name, value in self._hashes(config, project.name).items()}
         if any(container.config_hash not in hashes.get(container.service, ()) for container in project.containers):
             # Up to Compose 2.26 the hash tells apart what was made with `--no-deps`, as we do, and without, as people
             # do.
-            for name, value in self._hashes(wanted.without_needs(config), project.name).items():
-                hashes[name].append(value)
+            variants = [wanted.without_needs(config)]
+            kept = wanted.with_kept_images(config, project)
+            if kept != config:
+                variants += [kept, wanted.without_needs(kept)]
+            for variant in variants:
+                for name, value in self._hashes(variant, project.name).items():
+                    hashes[name].append(value)
         return wanted.from_config(self._config(project.name), hashes)
 
     def _hashes(self, config, name):

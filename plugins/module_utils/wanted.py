@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Sequence
 
+from ansible_collections.homelab.mediastack.plugins.module_utils.engine_state import IMAGE_LABEL
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import HEALTHY, STARTED
 
 
@@ -65,7 +66,7 @@ def from_config(config, hashes):
         replicas = service.get("scale", (service.get("deploy") or {}).get("replicas", 1))
         found[name] = Wanted(
             name=name,
-            image=service.get("image") or "%s-%s" % (config["name"], name),
+            image=_image(config, name),
             container_name=service.get("container_name"),
             config_hashes=hashes.get(name, ()),
             network_parent=parent,
@@ -103,6 +104,18 @@ def without_needs(config):
         name: {key: value for key, value in service.items() if key != "depends_on"}
         for name, service in (config.get("services") or {}).items()
     }
+    return dict(config, services=services)
+
+
+def with_kept_images(config, project):
+    """`config` as `compose_cli.overrides` made it for containers that kept their image although its tag had moved."""
+    services = dict(config.get("services") or {})
+    for name, service in services.items():
+        for container in project.of(name)[:1]:
+            asked = container.labels.get(IMAGE_LABEL)
+            if asked and asked == _image(config, name):
+                labels = dict(service.get("labels") or {}, **{IMAGE_LABEL: asked.replace("$", "$$")})
+                services[name] = dict(service, image=container.image_id, labels=labels)
     return dict(config, services=services)
 
 
@@ -164,6 +177,11 @@ def selection(services, asked):
     needs = {name: want.depends_on for name, want in services.items()}
     chosen = set(asked).union(*(reach(name, needs) for name in asked))
     return [name for name in services if name in chosen]
+
+
+def _image(config, name):
+    """The image of a service; Compose's own name for one that it builds."""
+    return config["services"][name].get("image") or "%s-%s" % (config["name"], name)
 
 
 def _with_parent(needs, parent):

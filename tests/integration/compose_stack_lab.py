@@ -6,6 +6,7 @@ afterwards.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import itertools
 import json
@@ -68,6 +69,17 @@ def build_image(tag, mark):
         subprocess.run(
             ["docker", "import", "--change", "ENV PATH=/bin", "-", tag], input=archive, check=True, capture_output=True
         )
+
+
+def have_image(tag, build):
+    """Call `build()` unless there is an image `tag`: built anew by every worker it would be another one under the feet
+    of the others' containers.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "image.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not docker("image", "ls", "-q", tag):
+            build()
 
 
 def compose_plugin(version):

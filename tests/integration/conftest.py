@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -27,13 +28,29 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def box():
     """The little image that the services of these tests run."""
-    from compose_stack_lab import IMAGE, build_image, docker
+    from compose_stack_lab import IMAGE, build_image, docker, have_image
 
-    build_image(IMAGE, "1")
+    have_image(IMAGE, lambda: build_image(IMAGE, "1"))
     yield IMAGE
     # Beside other workers it stays: they may not be done with it.
     if "PYTEST_XDIST_WORKER" not in os.environ:
         docker("image", "rm", "-f", IMAGE, check=False)
+
+
+@pytest.fixture
+def moving_image():
+    """Makes an image, another one at every call, always under the same tag; gone after the test."""
+    from compose_stack_lab import build_image, docker
+
+    tag = f"mscs-moving-{os.getpid()}:1"
+    turns = itertools.count()
+
+    def build():
+        build_image(tag, str(next(turns)))
+        return tag
+
+    yield build
+    docker("image", "rm", "-f", tag, check=False)
 
 
 @pytest.fixture

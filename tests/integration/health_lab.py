@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+from compose_stack_lab import have_image
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".ansible" / "collections"
 IMAGE = "mshealth-app"
@@ -66,6 +68,11 @@ def wait_for(predicate, what, seconds=30.0):
 
 
 def build_image():
+    """The image, unless it is there."""
+    have_image(f"{IMAGE}:2", _build_image)
+
+
+def _build_image():
     """The image, out of Debian's static busybox."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder, "root")

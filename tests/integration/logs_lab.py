@@ -15,7 +15,7 @@ import threading
 import time
 
 import yaml
-from compose_stack_lab import build_image
+from compose_stack_lab import build_image, have_image
 from stack_harness import ROOT, VENV, docker, wait_for
 
 IMAGE = "lo3-box:1"
@@ -44,7 +44,7 @@ class Logs:
     """A user's directory with an inventory, and containers that look like those of its stack."""
 
     def __init__(self, directory):
-        build_image(IMAGE, "lo3")
+        have_image(IMAGE, lambda: build_image(IMAGE, "lo3"))
         self.directory = pathlib.Path(directory)
         self.path = self.directory / "data" / "compose"
         (self.path / ".mediastack").mkdir(parents=True, mode=0o700)

@@ -54,6 +54,28 @@ def test_plain_project(labs, version):
     assert forecast_and_run(lab)["changed"] is False
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_service_keeps_its_image_when_its_definition_changes(moving_image, labs, version):
+    """A tag that moved is no change, not even of the hash that Compose makes with the image it kept."""
+    lab = labs(version).add("gluetun", image=moving_image(), healthcheck={"test": ["CMD", "true"], "interval": "1s"})
+    lab.add("qbittorrent", behind="gluetun").write_plain()
+    forecast_and_run(lab)
+    kept = lab.one("gluetun")["Image"]
+    assert moving_image() == lab.services["gluetun"]["image"]
+    lab.services["gluetun"]["environment"] = {"X": "y"}
+    lab.write_plain()
+    forecast_and_run(lab)
+    assert lab.one("gluetun")["Image"] == kept
+    assert lab.same_network("qbittorrent", "gluetun")
+    lives = lab.lives()
+    assert forecast_and_run(lab)["changed"] is False
+    assert lab.lives() == lives
+    lab.services["gluetun"]["image"] = IMAGE
+    lab.write_plain()
+    forecast_and_run(lab)
+    assert lab.one("gluetun")["Image"] == lab.one("qbittorrent")["Image"] != kept
+
+
 def test_project_made_by_compose_is_taken_over_as_it_is(lab):
     lab.vpn("qbittorrent").add("app")
     lab.write_plain()

@@ -12,7 +12,7 @@ import time
 
 import pytest
 import ssh_lab
-from compose_stack_lab import QUICK, build_image
+from compose_stack_lab import QUICK, build_image, have_image
 from stack_harness import Stack, docker, wait_for
 
 IMAGE = "lo3-box:1"
@@ -31,7 +31,7 @@ SLOW = """services:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    build_image(IMAGE, "lo3")
+    have_image(IMAGE, lambda: build_image(IMAGE, "lo3"))
     made = Stack(
         tmp_path_factory.mktemp("progress"),
         "lo3-progress",
