@@ -30,7 +30,7 @@ HASH_LABEL = "org.homelab.mediastack.content"
 MODULE = "ansible_collections.homelab.mediastack.plugins.modules.compose_stack"
 # Ends at once on TERM, as a well-behaved app does.
 SLEEP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
-QUICK = {"interval": "1s", "timeout": "2s", "retries": 2, "start_period": "0s"}
+QUICK = {"interval": "1s", "timeout": "10s", "retries": 2, "start_period": "0s"}
 _serial = itertools.count(1)
 
 

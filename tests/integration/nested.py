@@ -16,6 +16,8 @@ from stack_harness import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE_PACKAGES = ["python3", "python3-apt", "ca-certificates", "iproute2", "procps"]
+# A server that uses somebody else's engine, reached by ssh and sudo.
+CLIENT_PACKAGES = [*BASE_PACKAGES, "docker-cli", "docker-compose", "openssh-server", "sudo", "tzdata"]
 ENGINE_PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables"]
 
 
@@ -29,7 +31,7 @@ def run(argv, timeout=120, check=True, **kwargs):
 
 def image(suite, packages):
     """Name of a local image of a Debian ``suite`` with ``packages``; built on first use."""
-    tag = "engine" if "docker.io" in packages else "bare"
+    tag = "engine" if "docker.io" in packages else "client" if "docker-cli" in packages else "bare"
     name = f"mediastack-lab/nested:{suite}-{tag}"
     if run(["docker", "image", "inspect", name], check=False).returncode:
         build = subprocess.Popen(

@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import subprocess
 
+import nested
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -21,7 +22,6 @@ WORK = ROOT / "build" / "artifact-test"
 PROJECT = "msmol-artifact"
 PREFIX = "msmol-artifact-"
 HOST = "msmol-artifact-host"
-IMAGE = "mediastack-lab/artifact-host:1"
 FIRST_PORT = 23100
 PASSWORD = "correct horse battery staple"
 # A well-formed WireGuard key that belongs to nobody (gluetun's documentation uses it as its example).
@@ -149,12 +149,7 @@ def inventory(place, images):
 @pytest.fixture(scope="module")
 def host(place):
     """A server that shares this machine's engine and network: sshd's part is played by Ansible's docker connection."""
-    if run("docker", "image", "inspect", IMAGE, check=False).returncode:
-        packages = "ca-certificates,docker-cli,docker-compose,iproute2,python3,sudo,tzdata"
-        archive = place / "host.tar"
-        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "trixie", str(archive), timeout=600)
-        run("docker", "import", "--change", "LABEL mediastack.lab=true", str(archive), IMAGE)
-        archive.unlink()
+    image = nested.image("trixie", nested.CLIENT_PACKAGES)
     run("docker", "rm", "--force", HOST, check=False)
     mounts = [
         "--device",
@@ -164,7 +159,7 @@ def host(place):
         "--volume",
         f"{place}:{place}",
     ]
-    run("docker", "run", "--detach", "--init", "--name", HOST, "--network", "host", *mounts, IMAGE, "sleep", "infinity")
+    run("docker", "run", "--detach", "--init", "--name", HOST, "--network", "host", *mounts, image, "sleep", "infinity")
     run("docker", "exec", HOST, "useradd", "--create-home", "--groups", "sudo", "--shell", "/bin/bash", "you")
     run("docker", "exec", "--interactive", HOST, "chpasswd", input=f"you:{PASSWORD}\n")
     yield HOST

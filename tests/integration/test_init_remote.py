@@ -11,15 +11,13 @@ import subprocess
 import pytest
 import yaml
 from init_harness import ROOT, WIREGUARD_KEY, User
-from nested import run
+from nested import CLIENT_PACKAGES, image, run
 from stack_harness import wait_for
 
 pytestmark = pytest.mark.long
 
-PROJECT = "in3-remote"
-HOST = "in3-remote-host"
-IMAGE = "mediastack-lab/ssh-host:1"
-PACKAGES = "ca-certificates,docker-cli,docker-compose,iproute2,openssh-server,python3,sudo,tzdata"
+PROJECT = f"msinit-remote-{os.getpid()}"
+HOST = f"{PROJECT}-host"
 PORT = 26410
 PASSWORD = "correct horse"
 OFF = "bazarr, flaresolverr, unpackerr, radarr"
@@ -47,18 +45,12 @@ def user():
 @pytest.fixture
 def server(user):
     """A container with sshd that shares this machine's engine."""
-    if run(["docker", "image", "inspect", IMAGE], check=False).returncode:
-        archive = user.place / "host.tar"
-        run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(archive)], timeout=600
-        )
-        run(["docker", "import", "--change", "LABEL mediastack.lab=true", str(archive), IMAGE])
-        archive.unlink()
+    box = image("trixie", CLIENT_PACKAGES)
     run(["docker", "rm", "--force", HOST], check=False)
     run(
         ["docker", "run", "--detach", "--init", "--name", HOST, "--device", "/dev/net/tun"]
         + ["--publish", f"127.0.0.1:{PORT}:22", "--volume", "/var/run/docker.sock:/var/run/docker.sock"]
-        + ["--volume", f"{user.place}:{user.place}", IMAGE, "sleep", "infinity"]
+        + ["--volume", f"{user.place}:{user.place}", box, "sleep", "infinity"]
     )
     inside(
         "useradd --create-home --groups sudo --shell /bin/bash you && mkdir -p /run/sshd /snap/bin /home/you/.ssh"
