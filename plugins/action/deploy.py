@@ -11,6 +11,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    action_words,
+    app_access,
     bundle,
     caller,
     catalogue,
@@ -18,6 +20,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     extra_vars,
     progress_watch,
     render,
+    repair_program,
     service_files,
     settings,
 )
@@ -53,6 +56,7 @@ _RETURNED = (
 )
 
 service_files.warm()
+repair_program.warm()
 
 
 class ActionModule(ActionBase):
@@ -103,7 +107,18 @@ class ActionModule(ActionBase):
         if not result.get("engine_missing"):
             for message in result["messages"]:
                 display.display(f"{task_vars['inventory_hostname']}: {message}", color=constants.COLOR_WARN)
+            for words in self._actions(result):
+                display.display(f"{task_vars['inventory_hostname']}: {words}")
         return result
+
+    def _actions(self, result):
+        """What the run would do, or has taken away: what it brings up tells itself by its progress and its health."""
+        if result.get("failed"):
+            return []
+        actions = result.get("actions") or []
+        if self._task.check_mode:
+            return action_words.predicted(actions)
+        return action_words.past(action for action in actions if action.startswith("remove "))
 
     def _execute(self, request, arguments, values, task_vars):
         """Run the module, again with what is held started on the host where the inventory does not select that."""
@@ -113,6 +128,7 @@ class ActionModule(ActionBase):
             asked = _health_services(request) if arguments["health"] else []
             if asked:
                 module_args["health"] = _health_args(asked, values, task_vars["inventory_hostname"])
+                module_args["forwarding"] = _forwarding(request, values)
             with progress_watch.Watch(self, task_vars, module_args["project_path"]) as watch:
                 module_args["progress"] = watch.token
                 result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
@@ -200,6 +216,13 @@ def _health_services(request):
         # What lives in the network of one that is restarted is restarted along.
         about.update(name for name, one in rendered["services"].items() if one["network_parent"] in about)
     return [one for one in bundle.health_services(rendered) if not about or one["name"] in about]
+
+
+def _forwarding(request, values):
+    """Option `forwarding`: what a port that the provider forwards is about; nothing where none is asked for."""
+    if not (request.bundle and values["mediastack_vpn_enabled"] and values["mediastack_vpn_port_forwarding"]):
+        return []
+    return app_access.forwarding_services(bundle.health_services(request.bundle), request.bundle)
 
 
 def _health_args(services, values, host):

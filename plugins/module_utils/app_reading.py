@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.homelab.mediastack.plugins.module_utils import health_model, probes
 
 MOST = 3
@@ -33,6 +35,8 @@ class Reading:
         self.queue = None
         #: The result's `vpn`, or None.
         self.vpn = None
+        #: The settings of a torrent client whose port the VPN is to forward, or None.
+        self.preferences = None
 
     def problem(self, sentence, status=health_model.DEGRADED, settles=False):
         """Something that is not well. `settles`: normal for a while after a start."""
@@ -43,8 +47,9 @@ class Reading:
         self.hints.append(probes.excerpt(sentence, LENGTH))
 
     def says(self, words):
-        """Whether a problem mentions `words` already."""
-        return any(words in sentence for _status, sentence, _settles in self.problems)
+        """Whether a problem mentions `words`, a name or path, already: not as part of a longer one."""
+        whole_words = re.compile(r"(?<![\w/-])%s(?![\w-]|/\w)" % re.escape(words))
+        return any(whole_words.search(sentence) for _status, sentence, _settles in self.problems)
 
 
 def judge(row, reading, outcome, young):

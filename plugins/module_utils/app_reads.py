@@ -13,9 +13,12 @@ import json
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     app_reading,
+    app_reads_deluge,
     app_reads_downloaders,
+    app_reads_nzbget,
     app_reads_servarr,
     app_reads_vpn,
+    forwarded_port,
     health_address,
     health_model,
     probes,
@@ -30,11 +33,13 @@ HTTP_READERS = {
     "bazarr": app_reads_servarr.read_bazarr,
     "qbittorrent": app_reads_downloaders.read_qbittorrent,
     "transmission": app_reads_downloaders.read_transmission,
+    "deluge": app_reads_deluge.read,
     "sabnzbd": app_reads_downloaders.read_sabnzbd,
+    "nzbget": app_reads_nzbget.read,
 }
 """`wiring.kind` → reader of (Access, AppHttp, Reading). The kinds stand in plugin_utils/app_access.py too."""
 
-QUEUES = ("qbittorrent", "transmission", "sabnzbd")
+QUEUES = ("qbittorrent", "transmission", "deluge", "sabnzbd", "nzbget")
 """Kinds that have an entry in the result's `queues`."""
 
 VPN_KIND = "gluetun"
@@ -78,11 +83,15 @@ class Keys:
 class Access:
     """How one app is asked."""
 
-    def __init__(self, service, container, keys):
-        """`service`: entry of the module's `services`, with `app`; `container`: its own; `keys`: a Keys."""
+    def __init__(self, service, container, keys, holder=None):
+        """`service`: entry of the module's `services`, with `app`; `container`: its own; `keys`: a Keys; `holder`: the
+        container whose network it uses, where that is another one.
+        """
         self.spec = service["app"]
+        self.name = service["name"]
         self.title = service.get("title") or service["name"]
         self.container = container
+        self.holder = holder or container
         self._keys = keys
 
     @property
@@ -136,7 +145,7 @@ class AppReads:
     def __init__(self, project_path, specs):
         """`project_path`: where the stack keeps its secrets; `specs`: see Keys."""
         self._keys = Keys(project_path, specs)
-        self._readings, self._kinds, self._where = {}, {}, {}
+        self._readings, self._kinds, self._where, self._accesses = {}, {}, {}, {}
         self.vpn, self.queues = {}, {}
 
     def jobs(self, seen):
@@ -144,7 +153,7 @@ class AppReads:
 
         `seen`: pairs of a service and its health_sweep.Examined.
         """
-        self._readings, self._kinds, self._where = {}, {}, {}
+        self._readings, self._kinds, self._where, self._accesses = {}, {}, {}, {}
         found = {}
         for service, examined in seen:
             kind = (service.get("app") or {}).get("kind")
@@ -153,7 +162,8 @@ class AppReads:
             name = service["name"]
             reading, self._kinds[name] = app_reading.Reading(), kind
             self._readings[name] = reading
-            access = Access(service, examined.container, self._keys)
+            access = Access(service, examined.container, self._keys, examined.holder)
+            self._accesses[name] = access
             try:
                 target = health_address.target_of(service, examined.holder, service["app"].get("port") or "web")
             except health_address.NoAddress as error:
@@ -169,6 +179,7 @@ class AppReads:
         `outcomes`: of `probes.sweep`; `is_young`: function of a service's name, whether it has only just started.
         """
         self.vpn, self.queues = {}, {}
+        self._compare_ports()
         for row in rows:
             reading = self._readings.get(row["name"])
             if reading is None:
@@ -182,6 +193,20 @@ class AppReads:
                 row["message"] = "; ".join([row["message"]] + words)
             app_reading.judge(row, reading, outcome, is_young(row["name"]))
             self._keep(row["name"], reading, outcome)
+
+    def _compare_ports(self):
+        """Whether the VPN forwards a port where it is to, and qBittorrent listens on that."""
+        for name, reading in self._readings.items():
+            if self._kinds[name] != VPN_KIND or not (reading.vpn and reading.vpn.get("connected")):
+                continue
+            gluetun = self._accesses[name].container
+            if not forwarded_port.is_asked_for(gluetun):
+                continue
+            ports = reading.vpn["forwarded_ports"]
+            forwarded_port.judge_vpn(ports, reading)
+            for other, behind in self._readings.items():
+                if behind.preferences is not None and self._accesses[other].holder.id == gluetun.id:
+                    forwarded_port.judge_client(ports, behind, forwarded_port.interface_of(gluetun))
 
     def _keep(self, name, reading, outcome):
         error = {} if outcome.verdict == probes.OK else {"error": outcome.message}

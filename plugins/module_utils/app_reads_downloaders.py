@@ -13,7 +13,12 @@ import hashlib
 import os
 import time
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, config_formats, probes
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    atomic_files,
+    config_formats,
+    forwarded_port,
+    probes,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.app_http import FORM, basic, shaped
 from ansible_collections.homelab.mediastack.plugins.module_utils.app_reading import count, number, whole
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import QBITTORRENT_ROUNDS
@@ -30,24 +35,42 @@ SECOND_LOOK = 1.0
 
 def read_qbittorrent(access, http, reading):
     """Log in, count the unfinished torrents, log out."""
-    api = access.spec.get("api") or "/api/v2"
-    username, password = access.username(), access.password()
-    # A wrong password counts towards a ban of this host's address: rather see whether it lets us in without one.
-    wrong = is_password(access, username, password) is False
-    cookie = {} if wrong else _login(http, api, username, password)
+    api = qbittorrent_api(access)
+    cookie = qbittorrent_login(access, http)
     transfer = shaped(http.json("GET", api + "/transfer/info", cookie), dict, "GET /transfer/info")
     torrents = []
     for kind in ("downloading", "errored"):
         found = http.json("GET", "%s/torrents/info?filter=%s" % (api, kind), cookie)
         torrents += shaped(found, list, "GET /torrents/info")
     judge_qbittorrent(transfer, torrents, time.time(), reading)
+    if forwarded_port.is_asked_for(access.holder):
+        reading.preferences = qbittorrent_preferences(access, http, cookie)
+    qbittorrent_logout(access, http, cookie)
+
+
+def qbittorrent_api(access):
+    """The path of its API."""
+    return access.spec.get("api") or "/api/v2"
+
+
+def qbittorrent_preferences(access, http, cookie):
+    """Its settings, of which some versions lack some."""
+    path = qbittorrent_api(access) + "/app/preferences"
+    return shaped(http.json("GET", path, cookie), dict, "GET /app/preferences")
+
+
+def qbittorrent_logout(access, http, cookie):
+    """End a session. What we know is complete; one that stays ends by itself within the hour."""
     if cookie:
-        # What we know is complete; a session that stays ends by itself within the hour.
-        http.call("POST", api + "/auth/logout", cookie, {}, FORM)
+        http.call("POST", qbittorrent_api(access) + "/auth/logout", cookie, {}, FORM)
 
 
-def _login(http, api, username, password):
-    """The headers of a session."""
+def qbittorrent_login(access, http):
+    """The headers of a session. Raises Refused, ProbeFailed."""
+    api, username, password = qbittorrent_api(access), access.username(), access.password()
+    # A wrong password counts towards a ban of this host's address: rather see whether it lets us in without one.
+    if is_password(access, username, password) is False:
+        return {}
     form = {"username": username, "password": password}
     reply = http.call("POST", api + "/auth/login", None, form, FORM)
     if reply.status == 403:
@@ -91,6 +114,10 @@ def matches(stored, password):
 
 def judge_qbittorrent(transfer, torrents, now, reading):
     """The queue from GET /transfer/info and the unfinished and failed torrents of GET /torrents/info; `now`: in s."""
+    connection = shaped(transfer.get("connection_status"), str, "GET /transfer/info")
+    speed = shaped(transfer.get("dl_info_speed"), int, "GET /transfer/info")
+    for torrent in torrents:
+        shaped(shaped(torrent, dict, "GET /torrents/info").get("state"), str, "GET /torrents/info")
     by_id = {torrent.get("hash") or number: torrent for number, torrent in enumerate(torrents)}
     stalled = active = failed = 0
     for torrent in by_id.values():
@@ -99,8 +126,11 @@ def judge_qbittorrent(transfer, torrents, now, reading):
         stalled += state == "stalledDL" or lost
         active += state in ("downloading", "forcedDL")
         failed += state in ("error", "missingFiles")
-    speed = whole(transfer.get("dl_info_speed"))
-    _torrents(reading, active, speed, stalled, len(by_id), failed)
+    torrents_into(reading, active, whole(speed), stalled, len(by_id), failed)
+    if connection == "disconnected":
+        # Not "no peers", that is "firewalled": bound to an interface or address that is not there, such as a tunnel's.
+        words = "it listens on no address and reaches nobody: restart it once the interface it is bound to is there"
+        reading.problem(words, settles=True)
 
 
 # -- Transmission ------------------------------------------------------------------------------------------------------
@@ -127,6 +157,10 @@ def read_transmission(access, http, reading):
     if reply.status == 409:
         headers["X-Transmission-Session-Id"] = reply.headers.get("X-Transmission-Session-Id") or ""
         reply = http.call("POST", path, headers, body)
+    if reply.status == 403:
+        # A password of its own makes it answer 401.
+        what = "it refuses this host's address: not in its rpc-whitelist, or locked after too many wrong passwords"
+        raise probes.ProbeFailed(what, probes.INCONCLUSIVE)
     http.expect(reply, "POST", path)
     answer = shaped(http.decoded(reply, "POST", path), dict, "POST %s" % path)
     found = shaped((answer.get("arguments") or {}).get("torrents"), list, "torrent-get")
@@ -137,6 +171,7 @@ def judge_transmission(torrents, now, reading):
     """The queue from the torrents of torrent-get; `now`: in s."""
     stalled = active = failed = speed = total = 0
     for torrent in torrents:
+        state = shaped(shaped(torrent, dict, "torrent-get").get("status"), int, "torrent-get")
         no_metadata = torrent.get("metadataPercentComplete", 1) < 1
         error = whole(torrent.get("error")) == 3  # 1 and 2 are a tracker's words
         if not (torrent.get("leftUntilDone") or no_metadata or error):
@@ -145,14 +180,15 @@ def judge_transmission(torrents, now, reading):
         failed += error
         rate = whole(torrent.get("rateDownload"))
         speed += rate
-        if torrent.get("status") == TRANSMISSION_DOWNLOADING:
+        if state == TRANSMISSION_DOWNLOADING:
             waited = now - whole(torrent.get("addedDate")) > METADATA_GRACE
             active += rate > 0
             stalled += bool(torrent.get("isStalled")) or (rate == 0 and waited)
-    _torrents(reading, active, speed, stalled, total, failed)
+    torrents_into(reading, active, speed, stalled, total, failed)
 
 
-def _torrents(reading, active, speed, stalled, total, failed):
+def torrents_into(reading, active, speed, stalled, total, failed):
+    """The queue of a torrent client, and what of it is a fault."""
     reading.queue = {
         "active": active,
         "speed_bytes": speed,
@@ -187,15 +223,21 @@ def _sabnzbd_queue(access, http):
     if reply.status == 403 and b"ostname verification" in reply.body:
         what = "it refuses to be asked by this address: add it to host_whitelist in its settings"
         raise probes.ProbeFailed(what, probes.INCONCLUSIVE)
+    if reply.status == 403 and b"internet access denied" in reply.body:
+        what = "it takes this host for one of the internet: add its network to local_ranges in its settings"
+        raise probes.ProbeFailed(what, probes.INCONCLUSIVE)
     http.expect(reply, "POST", path)
     answer = shaped(http.decoded(reply, "POST", path), dict, "POST %s" % path)
-    return shaped(answer.get("queue"), dict, "mode=queue")
+    queue = shaped(answer.get("queue"), dict, "mode=queue")
+    shaped(queue.get("paused"), bool, "mode=queue")
+    shaped(queue.get("slots"), list, "mode=queue")
+    return queue
 
 
 def _waiting(queue):
     """How many jobs are to be downloaded; of those in the queue some may be paused each for itself."""
     slots = [slot for slot in queue.get("slots") or [] if isinstance(slot, dict)]
-    return sum(1 for slot in slots if slot.get("status") in ("Downloading", "Queued"))
+    return sum(1 for slot in slots if slot.get("status") in ("Downloading", "Queued", "Fetching"))
 
 
 def judge_sabnzbd(queue, later, reading):
@@ -216,3 +258,7 @@ def judge_sabnzbd(queue, later, reading):
         reading.problem("%s stalled: nothing comes in" % count(stalled, "job"), settles=True)
     if paused and reading.queue["total"]:
         reading.hint("paused with %s in the queue" % count(reading.queue["total"], "job"))
+    warnings = whole(queue.get("have_warnings"))
+    if warnings:
+        # They stay until somebody clears them, whatever became of their cause.
+        reading.hint("%s on its status page" % count(warnings, "warning"))

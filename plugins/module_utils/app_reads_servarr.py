@@ -62,7 +62,14 @@ def read_bazarr(access, http, reading):
     headers = {"X-API-KEY": access.key()}
     api = access.spec.get("api") or "/api"
     health = shaped(http.json("GET", api + "/system/health", headers), dict, "GET /system/health")
-    judge_bazarr(health, shaped(http.json("GET", api + "/badges", headers), dict, "GET /badges"), reading)
+    badges = shaped(http.json("GET", api + "/badges", headers), dict, "GET /badges")
+    judge_bazarr(health, badges, reading)
+
+    def general():
+        settings = shaped(http.json("GET", api + "/system/settings", headers), dict, "GET /system/settings")
+        return shaped(settings.get("general"), dict, "GET /system/settings")
+
+    judge_connections(badges, general, reading)
 
 
 def _start(access, http, reading):
@@ -120,6 +127,8 @@ def judge_queue(status, records, reading):
     """
     flags = ("errors", "warnings", "unknownErrors", "unknownWarnings")
     if not any(shaped(status, dict, "GET /queue/status").get(flag) for flag in flags):
+        for flag in flags[:2]:  # every version has these two
+            shaped(status.get(flag), bool, "GET /queue/status")
         return
     states, errors = {}, 0
     for record in records():
@@ -162,11 +171,27 @@ def judge_indexers(failing, name_of, reading):
 
 def judge_bazarr(health, badges, reading):
     """Bazarr's issues, and the number of providers that it throttles."""
-    for issue in health.get("data") or []:
+    for issue in shaped(health.get("data"), list, "GET /system/health"):
+        shaped(issue, dict, "GET /system/health")
         words = [str(issue[key]) for key in ("object", "issue") if issue.get(key)]
-        reading.problem(": ".join(words))
-    throttled = whole(badges.get("providers"))
+        reading.problem(": ".join(words) or "an issue without words")
+    throttled = whole(shaped(badges.get("providers"), int, "GET /badges"))
     if throttled:
         reading.problem(
             "%s after failures" % count(throttled, "subtitle provider is paused", "subtitle providers are paused")
         )
+
+
+def judge_connections(badges, general, reading):
+    """Whether Bazarr hears from Sonarr and Radarr, of those that it uses; `general`: function that returns that part
+    of its settings.
+
+    Until 1.5 a badge is LIVE or, without a connection, empty; later DOWN without one, and LIVE or, by a setting, empty
+    with one.
+    """
+    lost = [app for app in ("sonarr", "radarr") if badges.get(app + "_signalr") in ("", "DOWN")]
+    settings = general() if lost else {}
+    for app in lost:
+        down = badges[app + "_signalr"] == "DOWN" or "show_live_badge" not in settings
+        if down and settings.get("use_" + app) is True:
+            reading.problem("it is not connected to %s" % app.capitalize(), settles=True)

@@ -136,6 +136,14 @@ options:
       - Arguments of M(homelab.mediastack.stack_health), all of them given. After a successful run it is carried out in
         the same call, which spares a second execution on the host.
     type: dict
+  forwarding:
+    description:
+      - Entries of O(health) with C(app), of gluetun and of qBittorrent in its network. After O(health) the port that
+        gluetun forwards is compared with the one that qBittorrent listens on, which is set where it differs.
+      - Needs O(bundle) and O(health).
+    type: list
+    elements: dict
+    default: []
   holds:
     description:
       - Who asks for what. Then what somebody stopped or started by hand stays so, as far as O(holds.verb) lets it, and
@@ -374,6 +382,7 @@ def argument_spec():
             },
         },
         "health": {"type": "dict"},
+        "forwarding": {"type": "list", "elements": "dict", "default": []},
         "progress": {"type": "str"},
     }
 
@@ -390,7 +399,7 @@ def main():
         module.no_log_values.update(_secrets(bundle))
         parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
     refuse_nonsense(module, parameters)
-    health = parameters.pop("health")
+    health, forwarding = parameters.pop("health"), parameters.pop("forwarding")
     parameters["holds"] = Ask(**parameters["holds"]) if parameters["holds"] else None
     token = None if module.check_mode else parameters["progress"]
     progress = parameters["progress"] = Progress(parameters["project_path"], token)
@@ -404,11 +413,29 @@ def main():
 
         progress.later("asking every service how it is")
         result["health"] = health_sweep.result(say=progress.say, **health)
+    if forwarding and health and not (error or _nothing_done(result)):
+        progress.later("comparing the forwarded port")
+        _forward(result, forwarding, bundle, health, module.check_mode)
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
     if error:
         module.fail_json(msg=error, **result)
     module.exit_json(**result)
+
+
+def _forward(result, services, bundle, health, check):
+    """Bring qBittorrent in line with the forwarded port; what is recreated first cannot be asked in check mode."""
+    if check and result["actions"]:
+        return
+    from ansible_collections.homelab.mediastack.plugins.module_utils import forwarded_port_set
+
+    outcome = forwarded_port_set.bring_in_line(
+        services, bundle["secrets"], health["project_name"], health["project_path"], health["timeout"], check
+    )
+    result["actions"] = result["actions"] + list(outcome.actions)
+    result["messages"] = result["messages"] + list(outcome.messages)
+    result["changed"] = result["changed"] or bool(outcome.actions)
+    result["diff"] = result["diff"] + list(outcome.diff)
 
 
 def _nothing_done(result):

@@ -24,6 +24,8 @@ options:
     description:
       - The services to look at.
       - Run as a task, the default is every service that the inventory selects.
+      - An empty list is no error. Nothing was looked at then, which is not the same as healthy, so an entry C((host))
+        of RV(services) is V(UNKNOWN) and says so. The disks, and what is held started, are looked at all the same.
     type: list
     elements: dict
     suboptions:
@@ -58,9 +60,9 @@ options:
       app:
         description:
           - How to read the app itself, with O(apps). A map with C(kind) (V(servarr), V(prowlarr), V(bazarr),
-            V(qbittorrent), V(transmission), V(sabnzbd) or V(gluetun)), C(api) (the path of its API), C(port) (a name of
-            O(services[].ports), or a number in the container), C(key) or C(password) (names in O(secrets)),
-            C(username), and C(config_dir) (its configuration on the host).
+            V(qbittorrent), V(transmission), V(deluge), V(sabnzbd), V(nzbget) or V(gluetun)), C(api) (the path of its
+            API), C(port) (a name of O(services[].ports), or a number in the container), C(key) or C(password) (names in
+            O(secrets)), C(username), and C(config_dir) (its configuration on the host).
         type: dict
   apps:
     description:
@@ -197,7 +199,7 @@ disks:
 queues:
   description:
     - Download queues by service, with O(apps). C(total) counts what is not complete, C(active) what downloads now,
-      C(stalled) what should and does not, C(failed) (torrents) what has ended with an error; C(speed_bytes) is per
+      C(stalled) what should and does not, C(failed) (not SABnzbd) what has ended with an error; C(speed_bytes) is per
       second. C(error) stands in their place where the queue could not be read. Names of downloads are never returned.
   type: dict
   returned: success
@@ -257,6 +259,10 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     health_sweep,
 )
 
+NO_SERVICE = (
+    "no service is selected, so nothing was looked at, which is not the same as healthy: select some with "
+    "mediastack_profiles or mediastack_services"
+)
 SERVICE_OPTIONS = {
     "name": {"type": "str", "required": True},
     "title": {"type": "str"},
@@ -291,8 +297,8 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    if not given["services"]:
-        module.fail_json(msg="services is empty: there is nothing to look at, which is not the same as healthy")
+    if given["services"] is None:
+        module.fail_json(msg="services is not given: name those to look at")
     for name in ("project_name", "project_path"):
         if not given[name]:
             module.fail_json(msg="%s is not given: with services, name the Compose project that they belong to" % name)
@@ -323,6 +329,9 @@ def look(module, given):
         given["wait"],
         apps,
     )
+    if not result["services"]:
+        nothing = {"name": "(host)", "title": ""}
+        result["services"] = [health_model.row(nothing, given["host"], health_model.UNKNOWN, NO_SERVICE)]
     if given["disk_warn_percent"] is not None:
         thresholds = given["disk_warn_percent"], given["disk_critical_percent"]
         result["services"] += disk_health.rows(result["disks"], given["host"], *thresholds)

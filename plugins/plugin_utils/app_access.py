@@ -4,7 +4,17 @@
 
 from __future__ import annotations
 
-KINDS = ("gluetun", "servarr", "prowlarr", "bazarr", "qbittorrent", "transmission", "sabnzbd")
+KINDS = (
+    "gluetun",
+    "servarr",
+    "prowlarr",
+    "bazarr",
+    "qbittorrent",
+    "transmission",
+    "deluge",
+    "sabnzbd",
+    "nzbget",
+)
 """`wiring.kind` of the apps that module_utils/app_reads.py can read. No secret of another app leaves the controller."""
 
 
@@ -37,3 +47,16 @@ def of_bundle(bundle):
                 secrets[secret] = {"value": spec.get("value"), "adopt": spec.get("adopt") or []}
         apps[name] = app
     return apps, secrets
+
+
+def forwarding_services(services, bundle):
+    """Those of `services` (entries of `bundle.health_services`) that a forwarded port is about, with `app`: gluetun and
+    the torrent clients in its network whose port can be set.
+    """
+    apps, _secrets = of_bundle(bundle)
+    chosen = [
+        {**service, "app": apps[service["name"]]}
+        for service in services
+        if apps.get(service["name"], {}).get("kind") in ("gluetun", "qbittorrent")
+    ]
+    return chosen if len({one["app"]["kind"] for one in chosen}) == 2 else []

@@ -10,7 +10,13 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import holds
 
 VPN, DISKS, QUEUES, HOLDS = "VPN", "disks", "downloads", "holds"
 
-CLIENTS = {"qbittorrent": "qBittorrent", "sabnzbd": "SABnzbd", "transmission": "Transmission"}
+CLIENTS = {
+    "deluge": "Deluge",
+    "nzbget": "NZBGet",
+    "qbittorrent": "qBittorrent",
+    "sabnzbd": "SABnzbd",
+    "transmission": "Transmission",
+}
 """Download clients as their makers write them; others are shown as the service is called."""
 
 
@@ -42,7 +48,11 @@ def of_host(host, facts, rows):
         vpn(facts.get("vpn") or {}),
         disks(facts.get("disks") or {}, bad),
         queues(facts.get("queues") or {}),
-        *(held(name, entry) for name, entry in (facts.get("holds") or {}).items()),
+        *(
+            held(name, entry)
+            for name, entry in (facts.get("holds") or {}).items()
+            if not _is_told(name, entry, host, rows)
+        ),
     ]
     return [fact for fact in found if fact]
 
@@ -154,9 +164,21 @@ def queue(entry):
 
 def held(name, entry):
     """`sonarr held stopped since 2026-11-22 20:39 +0000 by anna@laptop: moving the library`."""
-    entry = {"verb": "", "who": "somebody", "when": "an unknown time", **entry}
     why = f": {entry['why']}" if entry.get("why") else ""
-    return Fact(HOLDS, f"{name} {holds.since(entry)}{why}")
+    return Fact(HOLDS, f"{name} {_since(entry)}{why}")
+
+
+def _since(entry):
+    return holds.since({"verb": "", "who": "somebody", "when": "an unknown time", **entry})
+
+
+def _is_told(name, entry, host, rows):
+    """Whether the message of the service says already that it is held; of the VPN, any that it concerns."""
+    vpn_held = name == holds.VPN
+    words = f"the VPN is {_since(entry)}" if vpn_held else _since(entry)
+    return any(
+        row["host"] == host and (vpn_held or row["name"] == name) and words in (row["message"] or "") for row in rows
+    )
 
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")

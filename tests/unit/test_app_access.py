@@ -16,7 +16,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(world):
     given = {
-        "mediastack_profiles": ["music", "transmission", "plex"],
+        "mediastack_profiles": ["music", "transmission", "deluge", "nzbget", "plex"],
         "mediastack_secrets": {"sonarr_api_key": "given"},
     }
     return world.bundle(**h.VPN, **given)
@@ -49,8 +49,9 @@ def test_apps_with_a_key(access):
 def test_apps_with_a_login(access):
     apps, secrets = access
     assert apps["qbittorrent"]["port"] == 8080
-    for name in ("qbittorrent", "transmission"):
-        assert (apps[name]["username"], apps[name]["password"]) == ("admin", f"{name}_password")
+    users = {"qbittorrent": "admin", "transmission": "admin", "nzbget": "admin", "deluge": ""}
+    for name, user in users.items():
+        assert (apps[name]["kind"], apps[name]["username"], apps[name]["password"]) == (name, user, f"{name}_password")
         assert "key" not in apps[name]
         assert f"{name}_password" in secrets
 

@@ -4,6 +4,8 @@
 
 import base64
 import hashlib
+import json
+import pathlib
 
 import pytest
 
@@ -12,10 +14,10 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     app_reads_downloaders,
     app_reads_servarr,
     app_reads_vpn,
-    disk_health,
     probes,
 )
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 OK = probes.Outcome(probes.OK)
 NOW = 1_800_000_000
 
@@ -115,6 +117,21 @@ def test_a_flag_without_a_record_still_counts():
     assert queue([], unknownWarnings=True) == ["its queue has warnings"]
 
 
+@pytest.mark.parametrize("status", [{}, {"errors": None, "warnings": False}, {"errors": False}])
+def test_a_queue_status_of_another_shape_is_no_quiet_queue(status):
+    with pytest.raises(probes.ProbeFailed, match="another shape"):
+        app_reads_servarr.judge_queue(status, list, app_reading.Reading())
+
+
+def test_a_root_folder_is_not_taken_for_said_because_of_a_longer_name():
+    reading = health(("RootFolderCheck", "error", "Missing root folder: /data/media/tv-4k, /data/media/tv/old"))
+    app_reads_servarr.judge_root_folders([{"path": "/data/media/tv", "accessible": False}], reading)
+    assert sentences(reading)[1:] == ["missing root folder: /data/media/tv"]
+    reading = health(("RootFolderCheck", "error", "Missing root folder: /data/media/tv/"))
+    app_reads_servarr.judge_root_folders([{"path": "/data/media/tv", "accessible": False}], reading)
+    assert len(reading.problems) == 1
+
+
 def test_a_missing_root_folder_is_said_once():
     folders = [{"path": "/data/media/tv", "accessible": False}, {"path": "/data/media/kids", "accessible": True}]
     reading = app_reading.Reading()
@@ -152,7 +169,59 @@ def test_bazarr():
     assert clean.problems == []
 
 
+@pytest.mark.parametrize(
+    ("health_given", "badges"),
+    [
+        ({}, {"providers": 0}),
+        ({"data": None}, {"providers": 0}),
+        ({"data": []}, {}),
+        ({"data": ["x"]}, {"providers": 0}),
+    ],
+)
+def test_a_bazarr_that_answers_otherwise_is_not_well(health_given, badges):
+    with pytest.raises(probes.ProbeFailed, match="another shape"):
+        app_reads_servarr.judge_bazarr(health_given, badges, app_reading.Reading())
+
+
+BOTH = {"use_sonarr": True, "use_radarr": True}
+
+
+@pytest.mark.parametrize(
+    ("sonarr", "radarr", "general", "words"),
+    [
+        # Until 1.5: LIVE or nothing. Later DOWN, and nothing where the badge LIVE is switched off.
+        ("LIVE", "LIVE", BOTH, []),
+        ("LIVE", "", BOTH, ["it is not connected to Radarr"]),
+        ("DOWN", "LIVE", BOTH, ["it is not connected to Sonarr"]),
+        ("DOWN", "DOWN", BOTH, ["it is not connected to Sonarr", "it is not connected to Radarr"]),
+        ("DOWN", "DOWN", {"use_sonarr": False, "use_radarr": False}, []),
+        ("", "", {}, []),
+        ("", "", {**BOTH, "show_live_badge": False}, []),
+        ("DOWN", "", {**BOTH, "show_live_badge": False}, ["it is not connected to Sonarr"]),
+        (None, None, BOTH, []),
+    ],
+)
+def test_a_bazarr_that_lost_sonarr_or_radarr(sonarr, radarr, general, words):
+    reading = app_reading.Reading()
+    badges = {"sonarr_signalr": sonarr, "radarr_signalr": radarr}
+    app_reads_servarr.judge_connections(badges, lambda: general, reading)
+    assert sentences(reading) == words
+    assert all(settles for _status, _sentence, settles in reading.problems)
+
+
+def test_the_settings_of_bazarr_are_read_only_where_something_is_not_connected():
+    def settings():
+        raise AssertionError("read")
+
+    app_reads_servarr.judge_connections(
+        {"sonarr_signalr": "LIVE", "radarr_signalr": "LIVE"}, settings, app_reading.Reading()
+    )
+
+
 # -- downloads
+
+
+LISTENING = {"connection_status": "firewalled", "dl_info_speed": 0}
 
 
 def torrent(state, number, added=NOW - 9):
@@ -171,7 +240,7 @@ def test_qbittorrent():
         torrent("error", 7),
         torrent("error", 7),
     ]
-    app_reads_downloaders.judge_qbittorrent({"dl_info_speed": 5000}, torrents, NOW, reading)
+    app_reads_downloaders.judge_qbittorrent({**LISTENING, "dl_info_speed": 5000}, torrents, NOW, reading)
     assert reading.queue == {"active": 2, "speed_bytes": 5000, "stalled": 2, "total": 7, "failed": 1}
     assert reading.problems == [
         ("DEGRADED", "2 of 7 unfinished torrents stalled", True),
@@ -181,9 +250,36 @@ def test_qbittorrent():
 
 def test_an_idle_qbittorrent_is_well():
     reading = app_reading.Reading()
-    app_reads_downloaders.judge_qbittorrent({}, [torrent("stoppedDL", 1)], NOW, reading)
+    app_reads_downloaders.judge_qbittorrent(LISTENING, [torrent("stoppedDL", 1)], NOW, reading)
     assert reading.queue == {"active": 0, "speed_bytes": 0, "stalled": 0, "total": 1, "failed": 0}
     assert reading.problems == []
+
+
+def test_a_qbittorrent_that_cannot_listen():
+    """Bound to a tunnel that went away it reaches nobody, whether or not there is something to load (5.1.0)."""
+    lines = (ROOT / "tests/fixtures/downloaders/qbittorrent.jsonl").read_text().splitlines()
+    well, bound = (json.loads(json.loads(line)["body"]) for line in lines)
+    reading = app_reading.Reading()
+    app_reads_downloaders.judge_qbittorrent(well, [], NOW, reading)
+    assert reading.problems == []
+    app_reads_downloaders.judge_qbittorrent(bound, [], NOW, reading)
+    words = "it listens on no address and reaches nobody: restart it once the interface it is bound to is there"
+    assert reading.problems == [("DEGRADED", words, True)]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "torrents"),
+    [
+        ({}, []),
+        ({"connection_status": "firewalled"}, []),
+        ({"dl_info_speed": 0}, []),
+        (LISTENING, [{"hash": "1"}]),
+        (LISTENING, ["x"]),
+    ],
+)
+def test_a_qbittorrent_that_answers_otherwise_is_not_well(transfer, torrents):
+    with pytest.raises(probes.ProbeFailed, match="another shape"):
+        app_reads_downloaders.judge_qbittorrent(transfer, torrents, NOW, app_reading.Reading())
 
 
 def test_the_password_of_qbittorrent_is_checked_without_a_login():
@@ -240,6 +336,21 @@ def test_sabnzbd(queue_given, later, expected, problems, hints):
     app_reads_downloaders.judge_sabnzbd(queue_given, later, reading)
     assert tuple(reading.queue[key] for key in ("active", "speed_bytes", "stalled", "total")) == expected
     assert (sentences(reading), reading.hints) == (problems, hints)
+
+
+def test_a_job_that_fetches_more_of_its_parity_can_stall_too():
+    reading = app_reading.Reading()
+    queue_given = usenet("0.00", "0.48", False, "Fetching")
+    app_reads_downloaders.judge_sabnzbd(queue_given, queue_given, reading)
+    assert sentences(reading) == ["1 job stalled: nothing comes in"]
+
+
+@pytest.mark.parametrize(("warnings", "hints"), [("0", []), ("2", ["2 warnings on its status page"]), (None, [])])
+def test_what_sabnzbd_warns_of_is_said(warnings, hints):
+    """They stay there until somebody clears them, whatever became of their cause: no fault."""
+    reading = app_reading.Reading()
+    app_reads_downloaders.judge_sabnzbd({**usenet(), "have_warnings": warnings}, None, reading)
+    assert (reading.problems, reading.hints) == ([], hints)
 
 
 # -- VPN
@@ -339,61 +450,3 @@ def test_the_worst_wins_and_the_rest_is_counted():
     status, message = judged(problems=[*problems, ("no VPN", "UNHEALTHY")], message="note")
     assert status == "UNHEALTHY"
     assert message == "no VPN; problem 0; problem 1; and 3 more; note"
-
-
-# -- disks
-
-
-def disk(used, device=1, **more):
-    known = {"path": "/srv", "total_bytes": 10**12, "free_bytes": 12 * 10**10, "inodes_used_percent": 5.0}
-    return {**known, "used_percent": used, "device": device, **more}
-
-
-def disk_rows(warn=90, critical=97, **disks):
-    return [(row["name"], row["status"], row["message"]) for row in disk_health.rows(disks, "nas", warn, critical)]
-
-
-def test_a_disk_with_room_has_no_row():
-    assert disk_rows(base=disk(89.9)) == []
-
-
-@pytest.mark.parametrize(
-    ("used", "status"), [(90.0, "DEGRADED"), (93.4, "DEGRADED"), (97.0, "UNHEALTHY"), (100.0, "UNHEALTHY")]
-)
-def test_a_disk_over_a_threshold(used, status):
-    assert disk_rows(media=disk(used)) == [("(disk media)", status, f"/srv: {int(used)} % full, 120 GB free")]
-
-
-def test_one_file_system_is_told_once_and_another_for_itself():
-    rows = disk_rows(
-        base=disk(93.0),
-        media=disk(93.0, path="/srv/media"),
-        subvolume=disk(93.0, device=2, path="/srv/subvolume"),
-        downloads=disk(98.0, device=3, free_bytes=2_400_000_000, path="/mnt/downloads"),
-    )
-    assert rows == [
-        ("(disk base)", "DEGRADED", "/srv: 93 % full, 120 GB free"),
-        ("(disk downloads)", "UNHEALTHY", "/mnt/downloads: 98 % full, 2.4 GB free"),
-    ]
-
-
-def test_inodes_count_too():
-    full = disk(40.0, inodes_used_percent=99.2)
-    assert disk_rows(media=full) == [("(disk media)", "UNHEALTHY", "/srv: 99 % of its inodes used")]
-    assert disk_rows(media=disk(40.0, inodes_used_percent=None)) == []
-
-
-def test_a_warning_threshold_above_the_critical_one_changes_nothing_there():
-    assert disk_rows(warn=99, critical=95, media=disk(96.0))[0][1] == "UNHEALTHY"
-
-
-def test_a_disk_that_cannot_be_looked_at_is_unknown():
-    rows = disk_rows(media={"path": "/mnt/nas", "error": "/mnt/nas: timed out after 30 s"})
-    assert rows == [("(disk media)", "UNKNOWN", "/mnt/nas: timed out after 30 s")]
-
-
-@pytest.mark.parametrize(
-    ("number", "words"), [(0, "0 kB"), (3_400_000, "3.4 MB"), (120 * 10**9, "120 GB"), (1_234_000_000_000, "1.2 TB")]
-)
-def test_sizes(number, words):
-    assert disk_health.size(number) == words

@@ -5,75 +5,16 @@
 import contextlib
 import json
 import pathlib
-import sys
-import types
 import urllib.parse
 
 import pytest
+from app_world import KEY, World, core, plain
+from sim.apps import bazarr, prowlarr, sonarr
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import app_reads, health_sweep, probes
-from ansible_collections.homelab.mediastack.plugins.module_utils.health_model import Verdict
+from ansible_collections.homelab.mediastack.plugins.module_utils import app_reads
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import app_access
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
-
-from sim import core  # noqa: E402
-from sim.apps import bazarr, prowlarr, sonarr  # noqa: E402
-
-KEY = "0123456789abcdef0123456789abcdef"
 PASSWORD = "a-pass-word"
-
-
-class World:
-    """Apps that listen on loopback, and one look at them."""
-
-    def __init__(self, directory, stack):
-        self.directory = directory
-        self.stack = stack
-        self.services, self.examined, self.log = [], [], []
-        self.secrets = {}
-
-    def stand_in(self, module, name, **app):
-        """Start a stand-in of the lab; returns it."""
-        config = self.directory / name
-        config.mkdir()
-        (config / "config.xml").write_text(f"<Config><ApiKey>{KEY}</ApiKey></Config>")
-        (config / "config").mkdir()
-        (config / "config" / "config.yaml").write_text(f"auth: {{apikey: '{KEY}'}}\n")
-        found = type("APP", (module.APP,), {"config_dir": str(config)})(name, (), {"LAB_VERSION": "1.2.3"})
-        found.faults.files = [str(config / "faults")]
-        found.prepare()
-        found.ready_at = 0
-        self.listen(name, found.respond, found.faults.now, key=f"{name}_api_key", **app)
-        self.secrets[f"{name}_api_key"] = {"value": KEY}
-        return found
-
-    def listen(self, name, respond, faults=dict, **app):
-        """Serve requests with a function; the app is asked as `app` says."""
-
-        def logged(request):
-            self.log.append((request.method, request.path))
-            return respond(request)
-
-        server = core.serve(("127.0.0.1", 0), logged, faults)
-        self.stack.callback(server.server_close)
-        self.stack.callback(server.shutdown)
-        port = server.server_address[1]
-        raw = {
-            "Config": {"Env": []},
-            "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}},
-        }
-        container = types.SimpleNamespace(raw=raw, status="running", network_mode="media", name=name)
-        self.services.append({"name": name, "title": name.title(), "app": {"port": 80, **app}})
-        self.examined.append(health_sweep.Examined(container, Verdict("HEALTHY", "", True), holder=container))
-
-    def look(self, timeout=5, young=False, status="HEALTHY"):
-        """One sweep; returns rows by name, and the AppReads."""
-        apps = app_reads.AppReads(str(self.directory / "project"), self.secrets)
-        outcomes = probes.sweep(apps.jobs(list(zip(self.services, self.examined, strict=True))), timeout)
-        rows = [{"name": service["name"], "status": status, "message": ""} for service in self.services]
-        apps.judge(rows, outcomes, lambda _name: young)
-        return {row["name"]: (row["status"], row["message"]) for row in rows}, apps
 
 
 @pytest.fixture
@@ -204,13 +145,12 @@ def test_bazarr(world):
     )
     fault(app, "other_key ")
     assert world.look()[0]["bazarr"][0] == "UNKNOWN"
+    fault(app, "")
+    app.settings["general"]["use_sonarr"] = True
+    assert world.look()[0]["bazarr"] == ("DEGRADED", "it is not connected to Sonarr")
 
 
 # -- download clients
-
-
-def plain(text, status=200, headers=()):
-    return core.Response(status, text, core.TEXT, headers)
 
 
 class QBittorrent:
@@ -228,7 +168,7 @@ class QBittorrent:
         if not self.bypass and request.cookie(cookie) != "abc":
             return plain("Forbidden", 403)
         if request.path == "/api/v2/transfer/info":
-            return core.json_response({"connection_status": "disconnected", "dl_info_speed": 42})
+            return core.json_response({"connection_status": "firewalled", "dl_info_speed": 42})
         if request.path == "/api/v2/torrents/info":
             found = [{"hash": "1", "name": "A.Private.Title", "state": "stalledDL", "added_on": 1}]
             return core.json_response(found if request.query["filter"] == "downloading" else [])
@@ -311,11 +251,27 @@ def test_sabnzbd(world):
     assert "refused the stack's key sabnzbd_api_key" in rows["sabnzbd"][1]
 
 
-def test_sabnzbd_that_does_not_know_the_address(world):
-    text = "Access denied - Hostname verification failed: https://sabnzbd.org/hostname-check"
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Access denied - Hostname verification failed: https://sabnzbd.org/hostname-check", "host_whitelist"),
+        ("External internet access denied - https://sabnzbd.org/access-denied", "local_ranges"),
+    ],
+)
+def test_sabnzbd_that_does_not_know_the_address(world, text, words):
     world.listen("sabnzbd", lambda _request: plain(text, 403), kind="sabnzbd", api="/api", key="sabnzbd_api_key")
     world.secrets["sabnzbd_api_key"] = {"value": KEY}
-    assert "host_whitelist" in world.look()[0]["sabnzbd"][1]
+    status, message = world.look()[0]["sabnzbd"]
+    assert status == "UNKNOWN"
+    assert words in message
+    assert "refused the stack's key" not in message
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"slots": []}', '{"paused": false}', '{"paused": "False", "slots": []}'])
+def test_a_sabnzbd_that_answers_otherwise_is_not_known(world, answer):
+    world.listen("sabnzbd", lambda _request: plain('{"queue": %s}' % answer), kind="sabnzbd", key="sabnzbd_api_key")
+    world.secrets["sabnzbd_api_key"] = {"value": KEY}
+    assert world.look()[0]["sabnzbd"][0] == "UNKNOWN"
 
 
 def test_transmission(world):
