@@ -22,6 +22,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     log_follow,
     log_options,
     log_print,
+    play_results,
     render,
     settings,
 )
@@ -118,13 +119,16 @@ class ActionModule(ActionBase):
     # Following
 
     def _follow(self, wish, result, names, task_vars):
-        """Print what was read, then what comes; ends with the process."""
+        """Print what was read, then what comes, for ever."""
         hosts = task_vars.get("ansible_play_batch") or [self._host]
         services = names or sorted({line[1] for line in result["lines"]} | set(result["services"]))
         places = [(self._host, service) for service in services]
         # The hosts do not know of one another: room for the longest name keeps them aligned all the same.
         places += [(host, max(services, key=len, default="")) for host in hosts]
         printer = log_print.Printer(places, _paint())
+        with _undisturbed():
+            # The thread has its signals put off for good: they are for the one that displays.
+            log_follow.end_with_parent()
         asker = log_follow.Asker(self, result["python"], {**wish, "seconds": log_follow.SECONDS})
         hide = Mask(wish["mask"])
 
@@ -141,12 +145,8 @@ class ActionModule(ActionBase):
 
     def _print(self, variable, named, task_vars):
         """Print the lines of every host of the play in the order of their time."""
-        results = {}
-        for host in task_vars["ansible_play_hosts_all"]:
-            known = task_vars["hostvars"].raw_get(host)
-            result = known.get(variable) if hasattr(known, "get") else None
-            if result and not result.get("failed") and "lines" in result:
-                results[host] = result
+        registered = play_results.registered(variable, task_vars)
+        results = {host: result for host, result in registered.items() if result and "lines" in result}
         lines = log_print.merged(results)
         printer = log_print.Printer(sorted({(host, service) for _at, host, service, _text in lines}), _paint())
         texts = [printer.line(host, service, text) for _at, host, service, text in lines]
@@ -169,8 +169,10 @@ class ActionModule(ActionBase):
 
 
 def _show(texts):
-    """Print log lines. Without a newline of the display's own they are told from its banners, see the callback plugin;
-    and they are none of the run's own log file.
+    """Print log lines. Without a newline of the display's own they are told from its banners, see
+    playbooks/callback_plugins/mediastack_output.py; and they are none of the run's own log file.
+
+    Waits while nobody reads what is printed: then nothing is read on the host either.
     """
     for text in texts:
         if text:

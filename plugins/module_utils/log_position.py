@@ -22,6 +22,8 @@ import collections
 NEIGHBOURS = 8
 # Of so many different times it is known how often they came.
 REMEMBERED = 64
+# Lines and characters of one container that one look hands over: after a long pause they come in pieces.
+PIECE, PIECE_CHARACTERS = 5000, 2 * 1024 * 1024
 
 
 class Tracker:
@@ -58,26 +60,46 @@ class Tracker:
         return None if self._last is None else [self._last, self._times[self._last][0]]
 
 
-def unseen(times, position, whole):
-    """Where in a look at the end of a log the new lines begin.
-
-    Args:
-        times: of the last lines of the log, in its order.
-        position: after the look before.
-        whole: whether there are no lines before these.
-
-    Returns:
-        Index of the first new line; None when more of the log is needed to tell.
+class Fresh:
+    """Takes the end of a log line by line, and keeps what is new in it: no more than one look hands over, however much
+    there is.
     """
-    if position is None or position[0] not in times:
-        # All of it came after the look before, if this is all; the line that was last then is gone from the log.
-        return 0 if whole else None
-    first = times.index(position[0])
-    if not whole and first < NEIGHBOURS:
-        # Lines with this time may stand before: they could not be counted.
-        return None
-    index, left = first, position[1]
-    while left and index < len(times):
-        left -= times[index] == position[0]
-        index += 1
-    return index
+
+    def __init__(self, position, whole):
+        """`position`: after the look before; `whole`: it is known that there are no lines before the first to come."""
+        self._whole = whole
+        self._time, self._left = position or (None, 0)
+        self._tracker, self._characters = Tracker(), 0
+        #: Number of the first line with the position's time, None until it comes.
+        self._place = None
+        #: What is new, (key for sorting, text), and the position after it. Until the position's time comes: all.
+        self.lines, self.position = [], position
+        #: Whether more is new than that.
+        self.more = False
+
+    def take(self, time, text):
+        """One line more; whether the rest is not needed."""
+        if self._place is None and self._time == time:
+            self._place = self._tracker.lines
+            self.lines, self._characters, self.more = [], 0, False
+        key = self._tracker.add(time)
+        if self._place is not None and self._left:
+            self._left -= time == self._time
+        elif len(self.lines) < PIECE and self._characters < PIECE_CHARACTERS:
+            self.lines.append((key, text))
+            self._characters += len(text)
+        else:
+            self.more = True
+            return (self._place is not None or self._time is None) and self.sure(self._whole)
+        self.position = self._tracker.position
+        return False
+
+    def sure(self, whole):
+        """Whether it is known what is new; `whole`: there are no lines before the first that came."""
+        # Right at the beginning of a part, lines with this time may stand before: they could not be counted.
+        return whole or (self._place is not None and self._place >= NEIGHBOURS)
+
+    @property
+    def lost(self):
+        """Whether the line that was last then is gone from the log."""
+        return self._time is not None and self._place is None and bool(self.lines)

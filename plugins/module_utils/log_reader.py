@@ -21,10 +21,10 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
 )
 
 COMPOSE = engine_state.COMPOSE
-# How many lines from the end a look begins with, how much further the next one goes, and where it takes the whole log.
-WINDOW, WIDER, WIDEST = 200, 8, 100000
-# Of one container, in one look of a follower: what comes at once is read in pieces.
-PIECE = 5000
+# How many lines from the end a look begins with, and how many times as many where these do not reach far enough back.
+WINDOW, WIDER = 200, 8
+# What may be written until the next look, when one has left lines for it.
+MEANWHILE = 2 * log_position.PIECE
 
 
 class Wish(NamedTuple):
@@ -51,21 +51,59 @@ class TooLong(Exception):
     """The look took longer than it may."""
 
 
-class _Reading:
-    """What came of one container's log."""
+class _Latest:
+    """What a first look gets of one container: the last lines that are fit to be shown."""
 
-    def __init__(self, container, most=None):
-        self.container = container
+    def __init__(self, container, size, wish, fit):
+        """`size`: how many lines from the end of the log are read, None = all; `fit`: see `Reader._fit`."""
+        self.container, self._size, self._follow, self._fit = container, size, wish.follow, fit
         self.tracker = log_position.Tracker()
         #: Lines as the engine counts them.
         self.pieces = 0
         #: (key for sorting, time, text)
-        self.kept = collections.deque(maxlen=most)
+        self.kept = collections.deque(maxlen=wish.tail)
         self.matching = 0
 
     def take(self, time_, text, pieces):
+        """One line more; never enough."""
         self.pieces += pieces
-        self.kept.append((self.tracker.add(time_), time_, text))
+        key, shown = self.tracker.add(time_), self._fit(text)
+        if shown is not None:
+            self.matching += 1
+            self.kept.append((key, time_, shown))
+        return False
+
+    @property
+    def enough(self):
+        """Whether the next look will know from these what is new."""
+        return not self._follow or self._size is None or self.pieces < self._size or self.tracker.settled
+
+
+class _Later:
+    """What a later look gets of one container: what is new since the look before."""
+
+    def __init__(self, container, size, position):
+        """`size`: see `_Latest`; `position`: after the look before."""
+        self.container, self._size = container, size
+        self.fresh = log_position.Fresh(position, size is None)
+        self.pieces = 0
+
+    def take(self, time_, text, pieces):
+        """One line more; whether that is enough."""
+        self.pieces += pieces
+        return self.fresh.take(time_, text[: log_text.LOOKED_AT])
+
+    @property
+    def enough(self):
+        """Whether these reach far enough back to know what is new."""
+        return self.fresh.sure(self._size is None or self.pieces < self._size)
+
+    @property
+    def next_size(self):
+        """How many lines the next look had better read."""
+        if not self.fresh.more:
+            return max(WINDOW, 2 * len(self.fresh.lines))
+        return max(WINDOW, (self._size or 0) - self.pieces + MEANWHILE)
 
 
 class Reader:
@@ -109,15 +147,18 @@ class Reader:
         # Without a pattern and a time the end of the log is enough.
         size = None if wish.grep or since else max(wish.tail, WINDOW) if wish.follow else wish.tail
         marks = self._prepare(containers)
+
+        def begin(container, size):
+            return _Latest(container, size, wish, self._fit)
+
         quiet = []
-        for reading in self._read(containers, lambda _container: size, self._fitting, wish.tail, since):
-            container = reading.container
+        for reading in self._read([(container, size) for container in containers], begin, since):
             if since and wish.follow and not reading.pieces:
-                quiet.append(container)
+                quiet.append(reading.container)
                 continue
             self._keep(reading, marks)
         # Where nothing came since then, it is still to be learned where the log ends.
-        for reading in self._read(quiet, lambda _container: WINDOW, self._fitting, wish.tail):
+        for reading in self._read([(container, WINDOW) for container in quiet], begin):
             reading.kept = [line for line in reading.kept if line[1] >= float(since) * 1e9]
             reading.matching = len(reading.kept)
             self._keep(reading, marks)
@@ -128,14 +169,6 @@ class Reader:
         if (self._wish.grep or self._wish.since) and reading.matching > len(reading.kept):
             self.left_out[_label(container)] += reading.matching - len(reading.kept)
         self._place(container, reading.tracker.position, marks[container["id"]])
-
-    def _fitting(self, reading, time_, text, pieces):
-        """Take a line of a first look: only what is shown is kept."""
-        reading.pieces += pieces
-        key, shown = reading.tracker.add(time_), self._fit(text)
-        if shown is not None:
-            reading.matching += 1
-            reading.kept.append((key, time_, shown))
 
     # Later looks
 
@@ -150,32 +183,26 @@ class Reader:
                 changed.append(container)
         marks = self._prepare(changed)
 
-        def window(container):
-            # All of a container that was not there before.
-            return known[container["id"]]["window"] if container["id"] in known else None
+        def begin(container, size):
+            return _Later(container, size, self._at(container))
 
-        for reading in self._read(changed, window, _Reading.take):
+        # All of a container that was not there before.
+        sizes = [(container, (known.get(container["id"]) or {}).get("window")) for container in changed]
+        for reading in self._read(sizes, begin):
             self._new(reading, marks[reading.container["id"]])
 
     def _new(self, reading, mark):
-        """Take what is new in a window."""
-        container, window = reading.container, list(reading.kept)
-        before = self._at(container)
-        first = log_position.unseen([line[1] for line in window], before, True)
-        if before and first == 0 and window:
+        """Take what is new in a log."""
+        container, fresh = reading.container, reading.fresh
+        if fresh.lost:
             self.troubles[_label(container)] = "its log was emptied, or rotated faster than read; lines may be missing"
-        fresh = window[first : first + PIECE]
-        if len(window) > first + PIECE:
-            # What is left for the next look must not be hidden by the mark.
-            self.more, mark = True, None
-        for key, _time, text in fresh:
+        for key, text in fresh.lines:
             shown = self._fit(text)
             if shown is not None:
                 self.lines.append([key, _label(container), shown])
-        tracker = log_position.Tracker()
-        for line in window[: first + PIECE]:
-            tracker.add(line[1])
-        self._place(container, tracker.position or before, mark, min(max(WINDOW, 2 * len(window[first:])), WIDEST))
+        self.more = self.more or fresh.more
+        # What is left for the next look must not be hidden by the mark.
+        self._place(container, fresh.position, None if fresh.more else mark, reading.next_size)
 
     # Both
 
@@ -186,38 +213,30 @@ class Reader:
         path = self._facts[container["id"]]["path"]
         self.positions[container["id"]] = {"path": path, "mark": mark, "at": at, "window": window}
 
-    def _read(self, containers, size_of, take, most=None, since=""):
-        """The ends of these logs, each so long that it can be told what is new in it: yields `_Reading`s.
+    def _read(self, sizes, begin, since=""):
+        """The ends of logs, each so long that it can be told what is new in it: yields what `begin` made.
 
-        `size_of(container)`: how many lines to begin with, None = all; `take`: see `_Reading.take`.
+        `sizes`: [(container, how many lines to begin with, None = all)]; `begin(container, size)`: what takes them.
         """
-        waiting = [(container, size_of(container)) for container in containers]
-        while waiting:
-            readings = {container["id"]: _Reading(container, most) for container, _size in waiting}
-            jobs = [(container["id"], _arguments(container, size, since)) for container, size in waiting]
+        while sizes:
+            readings = {container["id"]: begin(container, size) for container, size in sizes}
+            jobs = [(container["id"], _arguments(container, size, since)) for container, size in sizes]
 
             def hand_over(identifier, *line, readings=readings):
-                take(readings[identifier], *line)
+                return readings[identifier].take(*line)
 
             complaints = log_source.sweep(self._docker, jobs, hand_over, self._wish.seconds)
             wider = []
-            for container, size in waiting:
+            for container, size in sizes:
                 reading = readings[container["id"]]
                 if container["id"] in complaints:
                     self._trouble(container, complaints[container["id"]])
                     self._place(container, self._at(container), None)
-                elif self._enough(reading, size is None or reading.pieces < size):
+                elif reading.enough:
                     yield reading
                 else:
-                    wider.append((container, size * WIDER if size * WIDER <= WIDEST else None))
-            waiting = wider
-
-    def _enough(self, reading, whole):
-        """Whether it can be told from these lines what is new, and in the next look what will be."""
-        if self._wish.positions is None:
-            return whole or not self._wish.follow or reading.tracker.settled
-        times = [line[1] for line in reading.kept]
-        return log_position.unseen(times, self._at(reading.container), whole) is not None
+                    wider.append((container, size * WIDER))
+            sizes = wider
 
     def _prepare(self, containers):
         """Learn where the logs are, and every secret that must not be shown; the marks of the logs, by id."""

@@ -15,8 +15,8 @@ AT_ONCE = 4
 CHUNK = 256 * 1024
 
 
-class _Reading:
-    """One running command."""
+class _Command:
+    """One that runs."""
 
     def __init__(self, docker, key, arguments):
         self.key = key
@@ -32,7 +32,7 @@ class _Reading:
         )
 
     def feed(self, chunk, take):
-        """Hand over the lines of a chunk; an empty one is the end."""
+        """Hand over the lines of a chunk; an empty one is the end. Whether `take` has enough."""
         data = self.rest + chunk
         if chunk:
             lines, newline, self.rest = data.rpartition(b"\n")
@@ -42,10 +42,12 @@ class _Reading:
         for line in lines:
             parsed = log_text.parse(line)
             if parsed:
-                take(self.key, *parsed)
+                if take(self.key, *parsed):
+                    return True
             elif line.strip():
                 # No line of the container, for it has no time: docker itself complains.
                 self.complaints = [*self.complaints[-2:], line.decode("utf-8", "replace").strip()]
+        return False
 
     def end(self):
         """What docker complained about, "" when all went well."""
@@ -64,10 +66,11 @@ class _Reading:
 def sweep(docker, jobs, take, seconds, clock=time.monotonic):
     """Run `docker ARGUMENTS` for each job, a few at once.
 
-    Args:
+    Parameters:
         docker: docker_cli.Docker.
         jobs: [(key, arguments)], each a `logs --timestamps …`.
-        take: function of (key, *what `log_text.parse` returned), called for every line, in the order of each log.
+        take: function of (key, *what `log_text.parse` returned), called for every line, in the order of each log, until
+            it returns true: that is enough of this log.
         seconds: for all of it.
 
     Returns:
@@ -84,23 +87,23 @@ def sweep(docker, jobs, take, seconds, clock=time.monotonic):
         try:
             while waiting or running:
                 while waiting and len(running) < AT_ONCE:
-                    reading = _Reading(docker, *waiting.pop(0))
-                    running.append(reading)
-                    selector.register(reading.process.stdout, selectors.EVENT_READ, reading)
+                    command = _Command(docker, *waiting.pop(0))
+                    running.append(command)
+                    selector.register(command.process.stdout, selectors.EVENT_READ, command)
                 left = deadline - clock()
                 if left <= 0:
                     raise docker_cli.DeadlineExceeded(
                         "the logs could not be read within %g s: ask for fewer lines or a later time" % seconds
                     )
                 for ready, _events in selector.select(left):
-                    reading = ready.data
+                    command = ready.data
                     chunk = os.read(ready.fd, CHUNK)
-                    reading.feed(chunk, take)
-                    if not chunk:
+                    enough = command.feed(chunk, take)
+                    if enough or not chunk:
                         selector.unregister(ready.fileobj)
-                        running.remove(reading)
-                        failed[reading.key] = reading.end()
+                        running.remove(command)
+                        failed[command.key] = command.kill() if enough else command.end()
         finally:
-            for reading in running:
-                reading.kill()
+            for command in running:
+                command.kill()
     return {key: complaint for key, complaint in failed.items() if complaint}

@@ -36,7 +36,8 @@ class Progress:
         self._clock = clock
         self._what, self._why, self._since, self._written = None, None, None, None
         self._made = False
-        self._timer = None
+        # A timer says things too, in a thread of its own.
+        self._lock, self._timer = threading.Lock(), None
 
     @property
     def watched(self):
@@ -45,9 +46,39 @@ class Progress:
 
     def say(self, what, why=""):
         """The run is at `what`; `why` may change often and is written only now and then."""
+        with self._lock:
+            self._drop_timer()
+            self._say(what, why)
+
+    def later(self, what, seconds=2.0):
+        """As `say`, when nothing else was said until then: for what is usually over before."""
+
+        def late():
+            with self._lock:
+                # Else something was said while this waited for its turn.
+                if self._timer is timer:
+                    self._say(what, "")
+
+        timer = threading.Timer(seconds, late)
+        timer.daemon = True
+        with self._lock:
+            if self._path is not None:
+                self._drop_timer()
+                self._timer = timer
+                timer.start()
+
+    def close(self):
+        """The run is over."""
+        with self._lock:
+            self._drop_timer()
+            if self._made:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
+            self._path = None
+
+    def _say(self, what, why):
         if self._path is None:
             return
-        self._drop_timer()
         now = self._clock()
         if what != self._what:
             self._since = time.time()
@@ -55,21 +86,6 @@ class Progress:
             return
         self._what, self._why, self._written = what, why, now
         self._write({"what": what, "why": why, "since": self._since})
-
-    def later(self, what, seconds=2.0):
-        """As `say`, when nothing else was said until then: for what is usually over before."""
-        if self._path is not None:
-            self._timer = threading.Timer(seconds, self.say, [what])
-            self._timer.daemon = True
-            self._timer.start()
-
-    def close(self):
-        """The run is over."""
-        self._drop_timer()
-        if self._made:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
-        self._path = None
 
     def _drop_timer(self):
         if self._timer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 import time
 
 from ansible.errors import AnsibleConnectionFailure
@@ -84,7 +85,8 @@ def _takes_input(connection):
     become = connection.become
     if not become:
         return True
-    if connection.is_pipelining_enabled(False) if hasattr(connection, "is_pipelining_enabled") else False:
+    pipelining = getattr(connection, "is_pipelining_enabled", None)
+    if pipelining and pipelining(False):
         return True
     # The local connection gives sudo a terminal for its question, and then has no other standard input.
     return become.name == "sudo" and not (connection.transport == "local" and become.expect_prompt())
@@ -93,20 +95,19 @@ def _takes_input(connection):
 class Follower:
     """Looks again and again, and hands over what is new."""
 
-    def __init__(self, ask, show, tell, hosts=1, clock=time.monotonic, sleep=time.sleep, parent=os.getppid):
+    def __init__(self, ask, show, tell, hosts=1, sleep=time.sleep):
         """`ask(positions)`: a look; `show(answer)`: prints its lines; `tell(text)`: a sentence for the user.
 
         `hosts`: how many are followed at once.
         """
         self._ask, self._show, self._tell = ask, show, tell
         self._pause = PAUSE + PAUSE_MORE * (hosts - 1)
-        self._clock, self._sleep, self._parent = clock, sleep, parent
-        self._said = {}
+        self._sleep, self._said = sleep, {}
 
     def run(self, positions):
-        """Go on until the controller's main process is gone; Ctrl-C ends the process that this runs in."""
-        main, outage = self._parent(), None
-        while self._parent() == main:
+        """Go on for ever; Ctrl-C ends the process that this runs in."""
+        outage = None
+        while True:
             try:
                 answer = self._ask(positions)
                 reason = answer.get("error")
@@ -133,3 +134,18 @@ class Follower:
             if self._said.get(service) != reason:
                 self._tell(f"{service}: {reason}")
         self._said = dict(troubles)
+
+
+def end_with_parent(pause=1.0):
+    """End this process, whatever it is at, when the one that started it is gone; looked at every `pause` seconds.
+
+    A worker that waits for a killed main process to take its lines would wait for ever.
+    """
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(pause)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -13,7 +13,6 @@ import copy
 import json
 import secrets
 import shlex
-import sys
 import threading
 import time
 
@@ -21,10 +20,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import progress
 
-from . import table
-
-ON_TERMINAL = bool(sys.stdout) and sys.stdout.isatty()
-"""Read here because the plugin is imported by the main process; the workers, where it runs, have no terminal."""
+from . import table, terminal
 
 # Nothing is shown of what is done sooner; a run that finds nothing to do ends before.
 QUIET_SECONDS = 3.0
@@ -33,7 +29,7 @@ PAUSE = 1.0
 AGAIN_SECONDS = 30.0
 # So many readings without an answer, and it is given up.
 FAILURES = 3
-CLEAR = "\r\x1b[K"
+CLEAR = "\r" + terminal.CLEAR_TO_END_OF_LINE
 
 display = Display()
 
@@ -48,7 +44,8 @@ class Watch:
         self._host = task_vars["inventory_hostname"]
         self._path = progress.path_of(project_path, self.token)
         hosts = task_vars.get("ansible_play_batch") or [self._host]
-        self._painter = Painter(self._host, ON_TERMINAL and len(hosts) == 1, display.display, lambda: display.columns)
+        in_place = terminal.can_move() and len(hosts) == 1
+        self._painter = Painter(self._host, in_place, display.display, lambda: display.columns)
         self._over = threading.Event()
         self._thread = None
 

@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 
-from compose_stack_lab import have_image
+from compose_stack_lab import busybox
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".ansible" / "collections"
-IMAGE = "mshealth-app"
-PREFIX = "mshealth-"
+# With the process, so that the tests may run twice on one machine.
+PREFIX = f"mshealth-{os.getpid()}"
+IMAGE = f"{PREFIX}-app"
 
 # Each is run for one connection, with the client on its standard input and output.
 ANSWER = """#!/bin/sh
@@ -68,24 +69,12 @@ def wait_for(predicate, what, seconds=30.0):
 
 
 def build_image():
-    """The image, unless it is there."""
-    have_image(f"{IMAGE}:2", _build_image)
-
-
-def _build_image():
-    """The image, out of Debian's static busybox."""
+    """The image, under two tags."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder, "root")
         for name in ("bin", "tmp"):
             (root / name).mkdir(parents=True)
-        fetch = ["apt-get", "download", "-q", "busybox-static"]
-        if subprocess.run(fetch, cwd=folder, capture_output=True, check=False, timeout=120).returncode:
-            subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=True, timeout=300)
-            subprocess.run(fetch, cwd=folder, capture_output=True, check=True, timeout=120)
-        package = next(pathlib.Path(folder).glob("busybox-static_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, pathlib.Path(folder, "deb")], check=True, timeout=60)
-        busybox = next(pathlib.Path(folder, "deb").rglob("bin/busybox"))
-        (root / "bin" / "busybox").write_bytes(busybox.read_bytes())
+        (root / "bin" / "busybox").write_bytes(busybox().read_bytes())
         for tool in ("sh", "nc", "sleep", "date", "touch", "rm", "test", "false", "echo"):
             (root / "bin" / tool).symlink_to("busybox")
         (root / "bin" / "answer").write_text(ANSWER)
@@ -110,9 +99,7 @@ def _build_image():
 
 def remove_image():
     """Remove what `build_image` made."""
-    # Beside other workers they stay: they may not be done with them.
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        docker("rmi", f"{IMAGE}:1", f"{IMAGE}:2", check=False)
+    docker("rmi", f"{IMAGE}:1", f"{IMAGE}:2", check=False)
 
 
 class Project:

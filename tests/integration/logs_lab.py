@@ -5,53 +5,64 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
-import queue
 import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 
 import yaml
-from compose_stack_lab import build_image, have_image
+from compose_stack_lab import build_image
 from stack_harness import ROOT, VENV, docker, wait_for
 
-IMAGE = "lo3-box:1"
-PROJECT = "lo3-logs"
+# With the process, so that the tests may run twice on one machine.
+PROJECT = f"mslogs-{os.getpid()}"
+IMAGE = f"{PROJECT}:1"
 # With the VPN off and nothing but the user's own services selected.
 OFF = ("bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "sonarr", "unpackerr")
 OWN = ("writer", "talker", "mute", "absent")
 SERVICE = """services:
   NAME:
-    image: lo3-box:1
+    image: IMAGE
     x-mediastack: {title: NAME, profiles: [always], health: {kind: container}, login: {kind: no_ui}}
 """
-# Numbered lines, `$1` a second in bursts of ten a second, for ever or `$2` bursts, from the number in /tmp/next on.
+# Numbered lines, `$1` a second in bursts of ten a second, for ever or `$2` bursts. After each burst $STAMP.
 COUNT = """
 n=0
 while [ $# -lt 2 ] || [ $2 -gt 0 ]; do
   i=0
   while [ $i -lt $(($1 / 10)) ]; do echo "$PREFIX$n end"; n=$((n+1)); i=$((i+1)); done
+  [ -z "$STAMP" ] || echo "$STAMP $(cat /proc/uptime)"
   [ $# -lt 2 ] || set -- $1 $(($2 - 1))
   sleep 0.1
 done
 """
 
 
+def name_of(service):
+    """The container of a service."""
+    return f"{PROJECT}-{service}"
+
+
 class Logs:
     """A user's directory with an inventory, and containers that look like those of its stack."""
 
     def __init__(self, directory):
-        have_image(IMAGE, lambda: build_image(IMAGE, "lo3"))
+        build_image(IMAGE, "1")
         self.directory = pathlib.Path(directory)
         self.path = self.directory / "data" / "compose"
         (self.path / ".mediastack").mkdir(parents=True, mode=0o700)
         (self.path / "secrets").mkdir()
         (self.directory / "services").mkdir()
         for name in OWN:
-            (self.directory / "services" / f"{name}.yml.j2").write_text(SERVICE.replace("NAME", name))
+            (self.directory / "services" / f"{name}.yml.j2").write_text(
+                SERVICE.replace("NAME", name).replace("IMAGE", IMAGE)
+            )
         self.made = []
         self.write({"nas": {}})
 
@@ -74,7 +85,7 @@ class Logs:
 
     def run(self, service, script, *options, arguments=()):
         """A container of the service; its name is returned."""
-        name = f"lo3-{service}"
+        name = name_of(service)
         labels = {"project": PROJECT, "service": service, "project.working_dir": self.path, "container-number": 1}
         labels["oneoff"] = "False"
         marks = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
@@ -105,9 +116,14 @@ class Logs:
 
     def remove(self, *services):
         """Remove containers; all without a name."""
-        names = [f"lo3-{service}" for service in services] or self.made
+        names = [name_of(service) for service in services] or self.made
         if names:
             docker("rm", "-f", *names, check=False)
+
+    def clean(self):
+        """Remove everything that was made on the engine."""
+        self.remove()
+        docker("image", "rm", "-f", IMAGE, check=False)
 
     # Running
 
@@ -163,7 +179,8 @@ class Followed:
     def __init__(self, process):
         self.process = process
         self.lines, self.errors = [], []
-        self._new = queue.Queue()
+        self._reads = threading.Event()
+        self._reads.set()
         self._readers = [
             threading.Thread(target=self._read, args=(process.stdout, self.lines), daemon=True),
             threading.Thread(target=self._read, args=(process.stderr, self.errors), daemon=True),
@@ -171,10 +188,23 @@ class Followed:
         for reader in self._readers:
             reader.start()
 
-    @staticmethod
-    def _read(pipe, lines):
+    def _read(self, pipe, lines):
         for line in pipe:
             lines.append((time.time(), line.rstrip("\n")))
+            self._reads.wait()
+
+    def stop_reading(self):
+        """As a pager that waits for a key; returns when the pipe is full."""
+        self._reads.clear()
+        wait_for(lambda: self._unread() > 60000, 60, "a full pipe")
+
+    def read_on(self):
+        """After `stop_reading`."""
+        self._reads.set()
+
+    def _unread(self):
+        """Bytes in the pipe; it holds 65536."""
+        return struct.unpack("i", fcntl.ioctl(self.process.stdout, termios.FIONREAD, b"    "))[0]
 
     @property
     def texts(self):
@@ -207,6 +237,7 @@ class Followed:
                     os.killpg(self.process.pid, sign)
                     self.process.wait(timeout=10)
         code = self.process.wait(timeout=10)
+        self.read_on()
         for reader in self._readers:
             reader.join(10)
         return code
@@ -224,7 +255,7 @@ def processes(*words):
 
 
 def memory(pid):
-    """Resident memory of a process and all below it, in kB."""
+    """Resident memory in kB of a run of ansible-playbook and of its workers, by process id."""
     children = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
+import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv" / "bin"
 # A well-formed WireGuard key (32 bytes, base64) that belongs to nobody.
 WIREGUARD_KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+_keepers = []
 SMALL = {"bazarr": False, "flaresolverr": False, "unpackerr": False, "radarr": False}
 
 
@@ -32,6 +36,44 @@ def wait_for(predicate, seconds=60.0, what="the state"):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come within {seconds} s")
         time.sleep(0.1)
+
+
+def free_ports(count=8):
+    """The first of so many ports in a row that nobody has, at most 39, below those that the kernel gives out.
+
+    They are chosen at random, so that tests may run twice at once, and are this process's own: it keeps the port before
+    them.
+    """
+    while True:
+        keeper = random.randrange(27000, 32700, 40)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as taken:
+            _keepers.append(socket.create_server(("", keeper)))
+            for port in range(keeper + 1, keeper + 1 + count):
+                taken.enter_context(socket.create_server(("", port)))
+            return keeper + 1
+
+
+def processes_with(mark):
+    """Numbers of the processes of this machine whose environment holds *mark*."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                found += [int(entry.name)] if mark.encode() in (entry / "environ").read_bytes() else []
+    return found
+
+
+def hang_up(child, mark):
+    """Take the terminal of a `pexpect` child away, and wait until nothing of the run is left.
+
+    *mark*: what stands in the environment of its processes only.
+    """
+    assert processes_with(mark)
+    # Not `child.close`, which sends signals of its own.
+    child.ptyproc.fileobj.close()
+    child.closed = child.ptyproc.closed = True
+    wait_for(lambda: not processes_with(mark), 30, "the end of every process")
+    os.waitpid(child.pid, 0)
 
 
 def docker(*argv, check=True, timeout=120):
@@ -73,6 +115,8 @@ class Stack:
             "mediastack_project_name": project,
             "mediastack_base_path": str(self.base),
             "mediastack_lab_images": True,
+            # The machine under the tests may be one that systemd runs.
+            "mediastack_boot_repair": False,
             "mediastack_bind_addresses": ["127.0.0.1"],
             "mediastack_profiles": [],
             # What a test waits for most is the first health check of a new container.

@@ -2,15 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """`ansible-playbook homelab.mediastack.logs` as a user runs it: lines, colours, secrets, errors, following."""
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
+import statistics
 import subprocess
 import time
 
 import pytest
-from logs_lab import COUNT, Logs, memory, processes, write_store
+from logs_lab import COUNT, Logs, memory, name_of, processes, write_store
 from stack_harness import docker, wait_for
 
 NOISE = ("PLAY", "TASK", "ok=", "changed", "Traceback", "msg:", '{"', "[ERROR]", "[WARNING]")
@@ -22,7 +24,7 @@ def logs(tmp_path_factory):
     try:
         yield made
     finally:
-        made.remove()
+        made.clean()
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def talker(logs):
     """A service that has written a few lines and ended, and another between them."""
     logs.ended("talker", "echo one; echo two; echo three")
     logs.ended("writer", "echo four")
-    docker("start", "-a", "lo3-talker")
+    docker("start", "-a", name_of("talker"))
     yield
     logs.remove("talker", "writer")
 
@@ -78,21 +80,31 @@ def test_two_hosts_by_time_aligned_and_coloured(logs, talker):
     assert all(line.startswith("\x1b[") for line in lines)
 
 
-def test_mistakes(logs):
-    for extra, said in {
-        "service=writr": '[nas]: FAILED! => Nothing was touched: "writr" is not a service. Did you mean writer?',
-        "since=10": "has no unit. Write 10s, 10m or 10h",
-        "since=yesterday": "is no time. Write how long ago (10m,",
-        "grep=[": "is no regular expression",
-        "tail=many": "is not a whole number",
-        "tail=0": "0 lines would be nothing",
-        "servcie=x": "Did you mean service=?",
-    }.items():
-        done = logs.logs("-e", extra)
-        assert done.returncode != 0, extra
-        assert said in done.stderr, everything(done)
-        assert done.stdout == "", extra
-        assert not any(sign in done.stderr for sign in ("Traceback", "msg:", '{"')), everything(done)
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (
+            {"service": "writr"},
+            ['[nas]: FAILED! => Nothing was touched: "writr" is not a service. Did you mean writer?'],
+        ),
+        ({"tail": "0"}, ["0 lines would be nothing"]),
+        (
+            {"since": "10", "grep": "[", "tail": "many", "servcie": "x"},
+            [
+                "has no unit. Write 10s, 10m or 10h",
+                "is no regular expression",
+                "is not a whole number",
+                "Did you mean service=?",
+            ],
+        ),
+    ],
+)
+def test_mistakes(logs, extra, said):
+    done = logs.logs(*(word for name, value in extra.items() for word in ("-e", f"{name}={value}")))
+    assert done.returncode != 0
+    assert [words for words in said if words not in done.stderr] == [], everything(done)
+    assert done.stdout == ""
+    assert not any(sign in done.stderr for sign in ("Traceback", "msg:", '{"')), everything(done)
 
 
 def test_secrets_and_control_sequences_stay_on_the_host(logs):
@@ -150,26 +162,33 @@ def test_no_stack_at_all(logs):
     assert "there is no container of the stack on any of the hosts: run site" in done.stderr
 
 
-def test_a_reader_that_has_enough(logs, talker):
-    """`| head -1`: neither an error nor a run that never ends."""
-    for follow in ("false", "true"):
-        reader, writer = os.pipe()
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_reader_that_has_enough(logs, follow):
+    """`| head -5`: neither an error nor a run that never ends, and nothing is left on the host."""
+    logs.run("writer", COUNT, arguments=["1000"])
+    try:
+        head = subprocess.Popen(["head", "-n", "5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         process = subprocess.Popen(
-            logs.command("-e", f"follow={follow}"),
+            logs.command("-e", f"follow={follow}", "-e", "tail=1000"),
             cwd=logs.directory,
             env=logs.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=writer,
+            stdout=head.stdin,
             stderr=subprocess.PIPE,
         )
-        os.close(writer)
-        os.close(reader)
+        head.stdin.close()
+        head.stdin = None
         try:
+            shown, _errors = head.communicate(timeout=60)
             _out, errors = process.communicate(timeout=60)
         finally:
             process.kill()
+        assert len(numbers(shown.splitlines())) == 5
         assert errors == b""
-        assert process.returncode == (99 if follow == "true" else 0)
+        assert process.returncode == (99 if follow else 0)
+        assert_nothing_left(logs)
+    finally:
+        logs.remove("writer")
 
 
 # Following
@@ -204,12 +223,12 @@ def test_every_line_once_through_restart_and_recreate(logs, connection, tmp_path
         with logs.following("-e", "service=writer,talker", ANSIBLE_CONNECTION_PLUGINS=str(tmp_path)) as followed:
             wait_for(lambda: "writer has no container here" in followed.said, 60, "the note on the missing container")
             logs.run("writer", COUNT, "-e", "PREFIX=a", arguments=["200", "8"])
-            docker("wait", "lo3-writer")
+            docker("wait", name_of("writer"))
             followed.wait("a159 end")
-            docker("start", "lo3-writer")
-            docker("wait", "lo3-writer")
+            docker("start", name_of("writer"))
+            docker("wait", name_of("writer"))
             wait_for(lambda: numbers(followed.texts, "a").count(159) == 2, 30, "the second life's last line")
-            docker("rm", "lo3-writer")
+            docker("rm", name_of("writer"))
             logs.run("writer", COUNT, "-e", "PREFIX=b", arguments=["200", "8"])
             followed.wait("b159 end")
             code = followed.end()
@@ -246,29 +265,54 @@ class Connection(Local):
 '''
 
 
-@pytest.mark.alone
-def test_how_far_behind_and_what_stays(logs):
-    """A line is seen within a second; after Ctrl-C, and after the controller was killed, nothing runs on the host."""
-    logs.run("writer", 'while true; do echo "at $(cat /proc/uptime)"; sleep 0.1; done')
+def assert_nothing_left(logs):
+    """Of a run that has ended nothing goes on, neither here nor on the host, which is here too."""
+    identifier = docker("inspect", "-f", "{{.Id}}", name_of("writer"))
+    wait_for(lambda: not processes(identifier, str(logs.directory)), 15, "the end of all processes")
+
+
+WIDE = "x" * 300
+
+
+@contextlib.contextmanager
+def follow_a_burst(logs, lines):
+    """A run that follows a service which has written so many lines at once; nobody reads them."""
+    script = "echo begin; until test -e /tmp/go; do sleep 0.1; done" + COUNT
+    logs.run("writer", script, "-e", f"PREFIX={WIDE}", arguments=[str(10 * lines), "1"])
     try:
-        for sign in (signal.SIGINT, signal.SIGKILL):
-            with logs.following("-e", "service=writer", "-e", "tail=0") as followed:
-                wait_for(lambda found=followed: len(found.texts) >= 20, 60, "twenty lines")
-                if sign == signal.SIGKILL:
-                    os.kill(followed.process.pid, sign)
-                followed.end(sign)
-            offset = uptime_offset()
-            late = [at - (float(line.split("at ")[1].split()[0]) + offset) for at, line in followed.lines]
-            assert max(sorted(late)[:-1]) <= 1.0, late
-            identifier = docker("inspect", "-f", "{{.Id}}", "lo3-writer")
-            wait_for(lambda found=identifier: not processes(found, str(logs.directory)), 15, "the end of all processes")
+        with logs.following("-e", "service=writer") as followed:
+            followed.wait("begin")
+            docker("exec", name_of("writer"), "sh", "-c", ">/tmp/go")
+            followed.stop_reading()
+            yield followed
     finally:
         logs.remove("writer")
 
 
-def uptime_offset():
-    """Seconds since 1970 at boot."""
-    return time.time() - float(pathlib.Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+def test_a_reader_that_stops_reading(logs):
+    """`| less`: no memory is taken meanwhile, no line lost or doubled afterwards, and Ctrl-C ends it at once."""
+    with follow_a_burst(logs, 60000) as followed:
+        before = memory(followed.process.pid)
+        # 20 MB: a tenth more memory is 12 MB.
+        docker("wait", name_of("writer"))
+        after = memory(followed.process.pid)
+        assert set(before) == set(after)
+        assert sum(after.values()) <= 1.1 * sum(before.values()), (before, after)
+        followed.read_on()
+        followed.wait("x19999 end", 120)
+        followed.stop_reading()
+        began = time.monotonic()
+        assert (followed.end(), followed.said) == (99, "")
+        assert time.monotonic() - began < 8
+        assert_nothing_left(logs)
+    found = numbers(followed.texts, WIDE)
+    assert found == list(range(len(found)))
+
+
+def test_killed_while_nobody_reads(logs):
+    with follow_a_burst(logs, 6000) as followed:
+        os.kill(followed.process.pid, signal.SIGKILL)
+        assert_nothing_left(logs)
 
 
 def test_an_outage_is_told_and_nothing_is_lost(logs):
@@ -291,29 +335,46 @@ def test_an_outage_is_told_and_nothing_is_lost(logs):
     assert found == list(range(len(found)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("first", "last"), [(2, 6), pytest.param(10, 60, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_memory_does_not_grow(logs, first, last):
-    """At 1,000 lines a second the controller's memory after a minute is at most 1.1 times that after ten seconds."""
-    logs.run("writer", COUNT, arguments=["1000"])
+def test_a_thousand_lines_a_second(logs, first, last):
+    """A line is seen within a second, after a minute the controller's memory is at most 1.1 times that after ten
+    seconds, and after Ctrl-C nothing runs on the host.
+    """
+    logs.run("writer", COUNT, "-e", "STAMP=at", arguments=["1000"])
     try:
         with logs.following("-e", "service=writer", "-e", "tail=0") as followed:
             wait_for(lambda: followed.lines, 60, "the first line")
-            begin = followed.lines[0][0]
-            seen = {}
+            begin, seen = followed.lines[0][0], {}
             for seconds in (first, last):
                 wait_for(lambda upto=seconds: followed.lines[-1][0] - begin >= upto, seconds + 20, f"{seconds} s")
                 seen[seconds] = memory(followed.process.pid)
-            count = len(followed.texts)
+            lines = list(followed.lines)
+            assert followed.end() == 99
+        assert_nothing_left(logs)
     finally:
         logs.remove("writer")
     # The main process and the worker of the one host.
     assert set(seen[first]) == set(seen[last])
     assert len(seen[last]) == 2
     before, after = (sum(seen[seconds].values()) for seconds in (first, last))
-    print(f"{count} lines in {last} s; controller {before} kB after {first} s, {after} kB after {last} s")
-    assert count >= 300 * last
+    booted = time.time() - uptime()
+    late = [at - booted - float(line.split(" at ")[1].split()[0]) for at, line in lines if " | at " in line]
+    print(
+        f"{len(lines)} lines in {last} s; controller {before} kB after {first} s, {after} kB after {last} s;"
+        f" at most {max(late):.2f} s behind, in the middle {statistics.median(late):.2f} s"
+    )
+    assert len(lines) >= 300 * last
     assert after <= 1.1 * before
+    assert statistics.median(late) <= 1.0
+    # On a machine that is busy with other things one line says nothing about the follower.
+    assert max(late) <= 1.0 or os.getloadavg()[0] > os.cpu_count()
     got = numbers(followed.texts)
     assert got == list(range(got[0], got[0] + len(got)))
+
+
+def uptime():
+    """Seconds since this machine, and so every container, was started."""
+    return float(pathlib.Path("/proc/uptime").read_text(encoding="ascii").split()[0])

@@ -18,8 +18,8 @@ import time
 import pytest
 import stack_harness as h
 
-PROJECT = "op3-operate"
-FIRST_PORT = 26600
+PROJECT = f"msoperate-{os.getpid()}"
+FIRST_PORT = h.free_ports()
 INVENTORY = {"gluetun", "qbittorrent", "sonarr"}
 SINCE = r"since \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4} by \S+@\S+"
 
@@ -31,7 +31,7 @@ def stack(tmp_path_factory):
         tmp_path_factory.mktemp("operate"),
         PROJECT,
         FIRST_PORT,
-        mediastack_container_prefix="op3-",
+        mediastack_container_prefix=f"{PROJECT}-",
         mediastack_services={**h.SMALL, "prowlarr": False, "sabnzbd": False},
     )
     made.remove()

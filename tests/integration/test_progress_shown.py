@@ -12,34 +12,36 @@ import time
 
 import pytest
 import ssh_lab
-from compose_stack_lab import QUICK, build_image, have_image
-from stack_harness import Stack, docker, wait_for
+from compose_stack_lab import QUICK, SLEEP, build_image
+from stack_harness import Stack, docker, free_ports, wait_for
 
-IMAGE = "lo3-box:1"
+PROJECT = f"msprogress-{os.getpid()}"
+IMAGE = f"{PROJECT}:1"
 TOKEN = "0123456789abcdef"
 OFF = ("bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "sonarr", "unpackerr")
-# Healthy after some seconds.
-SLOW = """services:
+# Healthy as soon as somebody says so.
+SLOW = f"""services:
   slow:
-    image: lo3-box:1
-    command: ["sh", "-c", "rm -f /tmp/well; trap 'exit 0' TERM; sleep 7; >/tmp/well; sleep 1000 & wait"]
-    healthcheck: {test: ["CMD", "test", "-e", "/tmp/well"], interval: 1s, start_period: 30s}
+    image: {IMAGE}
+    command: {json.dumps(SLEEP)}
+    healthcheck: {{test: ["CMD", "test", "-e", "/tmp/well"], interval: 1s, start_period: 60s}}
     stop_grace_period: 1s
-    x-mediastack: {title: Slow, profiles: [always], health: {kind: container}, login: {kind: no_ui}}
+    x-mediastack: {{title: Slow, profiles: [always], health: {{kind: container}}, login: {{kind: no_ui}}}}
 """
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    have_image(IMAGE, lambda: build_image(IMAGE, "lo3"))
+    build_image(IMAGE, "1")
     made = Stack(
         tmp_path_factory.mktemp("progress"),
-        "lo3-progress",
-        26320,
+        PROJECT,
+        free_ports(),
         mediastack_vpn_enabled=False,
         mediastack_services=dict.fromkeys(OFF, False),
-        mediastack_container_prefix="lo3-",
+        mediastack_container_prefix=f"{PROJECT}-",
         mediastack_healthcheck_interval=0,
+        mediastack_wait_timeout=90,
         mediastack_ports={},
     )
     (made.directory / "services").mkdir()
@@ -48,13 +50,31 @@ def stack(tmp_path_factory):
         yield made
     finally:
         made.remove()
+        docker("image", "rm", "-f", IMAGE, check=False)
 
 
 @pytest.fixture
 def gone(stack):
     """Before the test the service has no container."""
     if stack.containers():
-        docker("rm", "-f", "lo3-slow")
+        docker("rm", "-f", f"{PROJECT}-slow")
+
+
+def get_well():
+    docker("exec", f"{PROJECT}-slow", "sh", "-c", ">/tmp/well")
+
+
+def shown_by(process):
+    """All that a run prints; the service gets well as soon as it is said that it is waited for."""
+    shown = ""
+    for line in process.stdout:
+        shown += line
+        if re.match("box: waiting for slow: is starting: its health check has not passed yet", line):
+            get_well()
+            break
+    shown += process.communicate(timeout=100)[0]
+    assert process.returncode == 0, shown
+    return shown
 
 
 def left(stack):
@@ -64,8 +84,7 @@ def left(stack):
 def test_a_file_on_the_host_while_the_module_runs(lab):
     lab.add(
         "app",
-        command=["sh", "-c", "sleep 3; >/tmp/ok; sleep 600"],
-        healthcheck=dict(QUICK, test=["CMD", "test", "-e", "/tmp/ok"], retries=30),
+        healthcheck=dict(QUICK, test=["CMD", "test", "-e", "/tmp/well"], retries=60),
     )
     path = lab.path / ".mediastack" / f"progress-{TOKEN}.json"
     process = lab.start_process(progress=TOKEN)
@@ -79,6 +98,7 @@ def test_a_file_on_the_host_while_the_module_runs(lab):
 
     wait_for(waits, 30, "the word that app is waited for")
     assert path.stat().st_mode & 0o777 == 0o600
+    docker("exec", f"{lab.name}-app", "sh", "-c", ">/tmp/well")
     result = json.loads(process.communicate(timeout=60)[0])
     assert process.returncode == 0, result
     assert not path.exists()
@@ -95,11 +115,9 @@ def test_a_file_on_the_host_while_the_module_runs(lab):
 
 
 def test_lines_in_a_pipe_and_none_for_what_is_quick(stack, gone):
-    done = stack.play("site")
-    assert re.search(
-        r"^box: waiting for slow: is starting: its health check has not passed yet", done.stdout, re.MULTILINE
-    )
-    assert "\x1b[K" not in done.stdout
+    shown = shown_by(stack.start("site"))
+    assert "box: waiting for slow" in shown
+    assert "\x1b[K" not in shown
     assert left(stack) == []
 
     noop = stack.play("site")
@@ -119,7 +137,7 @@ def test_in_place_on_a_terminal(stack, gone):
         start_new_session=True,
     )
     os.close(second)
-    output = b""
+    output, painted = b"", re.compile(rb"\r\x1b\[Kbox: waiting for slow \((\d+) s\): is starting")
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         if select.select([first], [], [], 1)[0]:
@@ -127,10 +145,12 @@ def test_in_place_on_a_terminal(stack, gone):
                 output += os.read(first, 65536)
             except OSError:
                 break
+            if len(painted.findall(output)) == 2:
+                get_well()
     os.close(first)
     assert process.wait(timeout=30) == 0, output.decode()
     text = output.decode()
-    seconds = [int(found) for found in re.findall(r"\r\x1b\[Kbox: waiting for slow \((\d+) s\): is starting", text)]
+    seconds = [int(found) for found in painted.findall(output)]
     assert len(seconds) >= 2, text
     assert seconds == sorted(seconds)
     # What was painted is wiped away before the next line.
@@ -140,13 +160,13 @@ def test_in_place_on_a_terminal(stack, gone):
 
 @pytest.mark.long
 def test_through_ssh(stack, gone, tmp_path):
-    with ssh_lab.server(tmp_path, 26310) as reach:
+    with ssh_lab.server(tmp_path, free_ports(1)) as reach:
         stack.set(**reach)
         try:
-            done = stack.play("site")
+            shown = shown_by(stack.start("site"))
             noop = stack.play("site")
         finally:
             stack.set(ansible_connection="local")
-    assert "box: waiting for slow: is starting" in done.stdout
+    assert "box: waiting for slow" in shown
     assert "box: waiting" not in noop.stdout
     assert left(stack) == []

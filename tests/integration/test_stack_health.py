@@ -8,8 +8,10 @@ import time
 
 import health_lab as lab
 import pytest
+from stack_harness import free_ports
 
-PROJECT = "mshealth-main"
+PROJECT = f"{lab.PREFIX}-main"
+FIRST_PORT = free_ports(38)
 TEXT = {"kind": "http", "port": "web", "path": "/health", "text": "Healthy"}
 CONTAINER = {"kind": "container"}
 
@@ -42,7 +44,7 @@ def look(project, *services, **arguments):
 @pytest.fixture(scope="module")
 def good(project):
     """A service that answers as it should."""
-    name = project.run("good", "ok", 22310)
+    name = project.run("good", "ok", FIRST_PORT)
     entry = lab.service("good", project)
     lab.wait_for(lambda: look(project, entry)["good"]["status"] == "HEALTHY", "the first answer")
     assert state(name, "{{.RestartCount}}") == "0"
@@ -62,9 +64,9 @@ def test_a_healthy_service(project, good):
         "status": "HEALTHY",
         "message": "",
         "latency_ms": None,
-        "container": "mshealth-main-good",
-        "image": "mshealth-app:1",
-        "url": "http://127.0.0.1:22310",
+        "container": f"{PROJECT}-good",
+        "image": f"{lab.IMAGE}:1",
+        "url": f"http://127.0.0.1:{FIRST_PORT}",
     }
     assert 0 < result["disks"]["base"]["free_bytes"] <= result["disks"]["base"]["total_bytes"]
     assert result["duration_ms"] > 0
@@ -73,17 +75,18 @@ def test_a_healthy_service(project, good):
 @pytest.mark.parametrize(
     ("behave", "port", "health", "status", "words"),
     [
-        ("degraded", 22311, TEXT, "DEGRADED", "22311/health: body is Degraded, expected Healthy"),
-        ("wrong", 22312, None, "UNHEALTHY", 'JSON status is "Error", expected "OK"'),
-        ("login", 22313, None, "UNHEALTHY", "HTTP 401, expected 200"),
-        ("deaf", 22314, None, "UNHEALTHY", "http://127.0.0.1:22314/ping: connection closed"),
+        ("degraded", 1, TEXT, "DEGRADED", "/health: body is Degraded, expected Healthy"),
+        ("wrong", 2, None, "UNHEALTHY", 'JSON status is "Error", expected "OK"'),
+        ("login", 3, None, "UNHEALTHY", "HTTP 401, expected 200"),
+        ("deaf", 4, None, "UNHEALTHY", "/ping: connection closed"),
     ],
 )
 def test_an_answer_is_not_health(project, good, behave, port, health, status, words):
-    project.run(behave, behave, port)
+    project.run(behave, behave, FIRST_PORT + port)
     entry = lab.service(behave, project, health)
     row = lab.wait_for(lambda: _settled(look(project, entry, good)[behave], status), f"{behave} to be {status}")
     assert words in row["message"]
+    assert words[0] != "/" or f"127.0.0.1:{FIRST_PORT + port}{words}" in row["message"]
     result = lab.stack_health(project, [entry, good], grace=0)
     assert result["healthy"] is False
     # Within its first minute the same answer means that it starts.
@@ -95,7 +98,7 @@ def _settled(row, status):
 
 
 def test_tcp_is_not_fooled_by_docker_proxy(project, good):
-    project.run("mute", "deaf", 22315)
+    project.run("mute", "deaf", FIRST_PORT + 5)
     tcp = {"kind": "tcp", "port": "web"}
     rows = look(project, lab.service("mute", project, tcp), {**good, "health": tcp})
     assert rows["mute"]["status"] == "UNHEALTHY"
@@ -104,7 +107,7 @@ def test_tcp_is_not_fooled_by_docker_proxy(project, good):
 
 
 def test_503_then_healthy_is_waited_for(project):
-    name = project.run("warming", "warming", 22316)
+    name = project.run("warming", "warming", FIRST_PORT + 6)
     entry = lab.service("warming", project)
 
     def cold():
@@ -130,9 +133,9 @@ def test_waiting_ends_when_nobody_will_start_it(project, good):
     assert [row["status"] for row in result["services"]] == ["HEALTHY", "MISSING"]
 
 
-@pytest.mark.parametrize(("behave", "port"), [("hang", 22317), ("trickle", 22318)])
+@pytest.mark.parametrize(("behave", "port"), [("hang", 7), ("trickle", 8)])
 def test_one_that_never_ends_its_answer_costs_the_timeout_at_most(project, good, behave, port):
-    project.run(behave, behave, port)
+    project.run(behave, behave, FIRST_PORT + port)
     entry = lab.service(behave, project)
     lab.wait_for(lambda: "while" in look(project, entry, timeout=0.7)[behave]["message"], f"{behave} to accept")
     result = lab.stack_health(project, [entry, good], timeout=1.5, grace=0)
@@ -144,7 +147,7 @@ def test_one_that_never_ends_its_answer_costs_the_timeout_at_most(project, good,
 
 
 def test_a_crash_loop(project):
-    name = project.run("crash", "crash", 22319)
+    name = project.run("crash", "crash", FIRST_PORT + 9)
     lab.wait_for(lambda: int(state(name, "{{.RestartCount}}")) >= 3, "three restarts")
     row = look(project, lab.service("crash", project, CONTAINER))["crash"]
     assert row["status"] == "UNHEALTHY"
@@ -179,31 +182,31 @@ def test_its_own_health_check(project):
 
 
 def test_another_image_than_the_inventorys_is_said(project, good):
-    row = look(project, {**good, "image": "mshealth-app:2"})["good"]
+    row = look(project, {**good, "image": f"{lab.IMAGE}:2"})["good"]
     assert row["status"] == "HEALTHY"
-    assert row["message"] == "runs mshealth-app:1, the inventory says mshealth-app:2"
+    assert row["message"] == f"runs {lab.IMAGE}:1, the inventory says {lab.IMAGE}:2"
 
 
 def test_a_service_behind_the_vpn(project):
-    parent = project.run("gluetun", "deaf", 22320)
+    parent = project.run("gluetun", "deaf", FIRST_PORT + 10)
     member = project.run("torrent", "ok", network=f"container:{parent}")
     vpn = lab.service("gluetun", project, CONTAINER)
     entry = lab.service("torrent", project, holder=parent)
     lab.wait_for(lambda: look(project, entry)["torrent"]["status"] == "HEALTHY", "the answer through its parent's port")
     row = look(project, entry)["torrent"]
-    assert row["url"] == "http://127.0.0.1:22320"
+    assert row["url"] == f"http://127.0.0.1:{FIRST_PORT + 10}"
 
     lab.docker("restart", "--time", "0", parent)
     assert state(member, "{{.State.Status}}") == "running"
     row = look(project, vpn, entry)["torrent"]
     assert row["status"] == "UNHEALTHY"
-    assert row["message"] == "in a dead network namespace (mshealth-main-gluetun was started after it); run site"
+    assert row["message"] == f"in a dead network namespace ({PROJECT}-gluetun was started after it); run site"
 
     lab.docker("rm", "--force", parent)
-    project.run("gluetun", "deaf", 22320)
+    project.run("gluetun", "deaf", FIRST_PORT + 10)
     row = look(project, vpn, entry)["torrent"]
     assert row["status"] == "UNHEALTHY"
-    assert "mshealth-main-gluetun it belonged to is gone" in row["message"]
+    assert f"{PROJECT}-gluetun it belonged to is gone" in row["message"]
 
 
 def test_outside_the_vpn_is_not_health(project, good):
@@ -222,25 +225,20 @@ def test_a_container_without_published_port_is_asked_at_its_own_address(project)
 
 
 def test_a_namesake_of_another_directory_is_not_ours(project, tmp_path):
-    project.run("namesake", "ok", 22321, working_dir=str(tmp_path))
+    project.run("namesake", "ok", FIRST_PORT + 11, working_dir=str(tmp_path))
     row = look(project, lab.service("namesake", project))["namesake"]
     assert row["status"] == "MISSING"
-    assert f"mshealth-main-namesake belongs to the project in {tmp_path}" in row["message"]
+    assert f"{PROJECT}-namesake belongs to the project in {tmp_path}" in row["message"]
 
 
-@pytest.mark.parametrize(
-    ("environ", "words"),
-    [
-        ({"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, "Docker"),
-        ({"DOCKER_HOST": "tcp://127.0.0.1:22399"}, "22399"),
-    ],
-)
-def test_an_engine_that_cannot_be_read_is_unknown_never_green(project, good, environ, words):
-    result = lab.stack_health(project, [good], environ=environ)
+@pytest.mark.parametrize("engine", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:PORT"])
+def test_an_engine_that_cannot_be_read_is_unknown_never_green(project, good, engine):
+    address = engine.replace("PORT", str(FIRST_PORT + 12))
+    result = lab.stack_health(project, [good], environ={"DOCKER_HOST": address})
     assert result["healthy"] is False
     [row] = result["services"]
     assert row["status"] == "UNKNOWN"
-    assert words in row["message"]
+    assert address in row["message"]
 
 
 def test_nothing_is_changed(project, good):
@@ -249,14 +247,24 @@ def test_nothing_is_changed(project, good):
     result = lab.stack_health(project, [good], _ansible_check_mode=True)
     assert result["changed"] is False
     after = json.loads(lab.docker("inspect", *everything))
-    kept = [(c["Id"], c["State"]["StartedAt"]) for c in json.loads(before) if c["Name"] == "/mshealth-main-good"]
-    assert kept == [(c["Id"], c["State"]["StartedAt"]) for c in after if c["Name"] == "/mshealth-main-good"]
+    kept = [(c["Id"], c["State"]["StartedAt"]) for c in json.loads(before) if c["Name"] == f"/{PROJECT}-good"]
+    assert kept == [(c["Id"], c["State"]["StartedAt"]) for c in after if c["Name"] == f"/{PROJECT}-good"]
+
+
+def test_no_service_is_not_healthy_and_the_disks_are_told_all_the_same(project, tmp_path):
+    limits = {"disk_warn_percent": 0.001, "disk_critical_percent": 100}
+    result = lab.stack_health(project, [], paths={"base": str(tmp_path)}, **limits)
+    assert result["healthy"] is False and result["disks"]["base"]["free_bytes"] > 0
+    nothing, disk = result["services"]
+    assert (nothing["name"], nothing["status"]) == ("(host)", "UNKNOWN")
+    assert nothing["message"].startswith("no service is selected, so nothing was looked at, which is not the same as")
+    assert (disk["name"], disk["status"]) == ("(disk base)", "DEGRADED")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"services": []}, "services is empty"),
+        ({"services": None}, "services is not given"),
         ({"timeout": 0}, "timeout is 0"),
         ({"wait": -1}, "wait is -1"),
         ({"project_path": ""}, "project_path is not given"),
@@ -269,7 +277,7 @@ def test_wrong_arguments(project, good, arguments, words):
 
 
 def test_25_services_are_asked_at_once(project):
-    names = [project.run(f"many{n}", "slow", 22330 + n) for n in range(25)]
+    names = [project.run(f"many{n}", "slow", FIRST_PORT + 13 + n) for n in range(25)]
     services = [lab.service(f"many{n}", project) for n in range(25)]
     result = lab.stack_health(project, services, wait=60, timeout=20)
     assert result["healthy"] is True, result["services"]

@@ -22,8 +22,8 @@ import uuid
 import pytest
 import stack_harness as h
 
-PROJECT = "sr3-broken"
-FIRST_PORT = 26110
+PROJECT = f"msbroken-{os.getpid()}"
+FIRST_PORT = h.free_ports()
 TIMEOUT = 3
 GRACE = 60
 TITLE = "A.Private.Title"
@@ -39,7 +39,7 @@ def stack(tmp_path_factory):
         tmp_path_factory.mktemp("broken"),
         PROJECT,
         FIRST_PORT,
-        mediastack_container_prefix="sr3-",
+        mediastack_container_prefix=f"{PROJECT}-",
         mediastack_health_timeout=TIMEOUT,
         mediastack_overrides=dict.fromkeys(("prowlarr", "sonarr", "qbittorrent", "sabnzbd"), quiet),
     )
@@ -54,7 +54,7 @@ def stack(tmp_path_factory):
 
 def age(service):
     """Seconds since the start of a container."""
-    started = h.inspect(f"sr3-{service}")[f"sr3-{service}"]["State"]["StartedAt"][:19] + "+00:00"
+    started = h.inspect(f"{PROJECT}-{service}")[f"{PROJECT}-{service}"]["State"]["StartedAt"][:19] + "+00:00"
     return (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
@@ -75,7 +75,7 @@ def come_round(service):
     """Wait until the health check of a container that was started again has passed."""
 
     def health():
-        return h.inspect(f"sr3-{service}")[f"sr3-{service}"]["State"]["Health"]["Status"]
+        return h.inspect(f"{PROJECT}-{service}")[f"{PROJECT}-{service}"]["State"]["Health"]["Status"]
 
     h.wait_for(lambda: health() == "healthy", 60, f"{service} to be healthy")
 
@@ -96,11 +96,11 @@ def broken(report):
 @contextlib.contextmanager
 def fault(service, words):
     """A stand-in that misbehaves for a while."""
-    h.docker("exec", f"sr3-{service}", "lab-fault", *words.split())
+    h.docker("exec", f"{PROJECT}-{service}", "lab-fault", *words.split())
     try:
         yield
     finally:
-        h.docker("exec", f"sr3-{service}", "lab-fault")
+        h.docker("exec", f"{PROJECT}-{service}", "lab-fault")
 
 
 def expect(stack, wanted, words):
@@ -166,12 +166,12 @@ def test_a_disk_over_its_threshold(stack):
 
 
 def test_an_app_that_is_down(stack):
-    h.docker("stop", "--time", "1", "sr3-sabnzbd")
+    h.docker("stop", "--time", "1", f"{PROJECT}-sabnzbd")
     try:
         report = expect(stack, {"sabnzbd": "STOPPED"}, "stopped")
         assert "sabnzbd" not in report["hosts"]["box"]["queues"]
     finally:
-        h.docker("start", "sr3-sabnzbd")
+        h.docker("start", f"{PROJECT}-sabnzbd")
         come_round("sabnzbd")
 
 
@@ -180,12 +180,12 @@ def test_a_crash_loop(stack):
     file = stack.base / "config" / "prowlarr" / "lab-faults"
     file.write_text("exit=3\n")
     try:
-        h.docker("restart", "--time", "1", "sr3-prowlarr")
+        h.docker("restart", "--time", "1", f"{PROJECT}-prowlarr")
         h.wait_for(lambda: stack.containers()["prowlarr"]["RestartCount"] >= 3, 30, "three restarts")
         expect(stack, {"prowlarr": "UNHEALTHY"}, "crash loop")
     finally:
         file.unlink()
-        h.docker("restart", "--time", "1", "sr3-prowlarr")
+        h.docker("restart", "--time", "1", f"{PROJECT}-prowlarr")
         come_round("prowlarr")
 
 
@@ -265,6 +265,6 @@ def torrent_without_peers(stack):
 
 def test_gluetun_stopped(stack):
     """Last: what is behind it has no network until `site` repairs it. What is beside it is well."""
-    h.docker("stop", "--time", "1", "sr3-gluetun")
+    h.docker("stop", "--time", "1", f"{PROJECT}-gluetun")
     wanted = {"gluetun": "STOPPED", "qbittorrent": "UNHEALTHY", "sabnzbd": "UNHEALTHY"}
     expect(stack, wanted, "dead network namespace (gluetun is not running)")

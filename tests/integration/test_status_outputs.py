@@ -19,14 +19,16 @@ import pyte
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from stack_harness import free_ports
 
-PROJECT = "so3-outputs"
-PORTS = {"sonarr": 26200, "chat": 26201}
+PROJECT = f"{lab.PREFIX}-outputs"
+FIRST_PORT = free_ports()
+PORTS = {"sonarr": FIRST_PORT, "chat": FIRST_PORT + 1}
 SCHEMA = lab.ROOT / "docs" / "status.schema.json"
 SERVICE_FILE = """services:
   APP:
-    image: mshealth-app:1
-    container_name: so3-outputs-APP
+    image: IMAGE:1
+    container_name: PROJECT-APP
     x-mediastack:
       title: APP
       profiles: [always]
@@ -35,6 +37,13 @@ SERVICE_FILE = """services:
       health: {kind: http, port: web, path: /ping, json: {status: OK}}
       login: {kind: none}
 """
+
+
+def service_file(app):
+    """The app's own file; its port in the container is that of the lab's server."""
+    return SERVICE_FILE.replace("IMAGE", lab.IMAGE).replace("PROJECT", PROJECT).replace("APP", app)
+
+
 ALL_OF_THEM = ["bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "unpackerr"]
 
 
@@ -47,14 +56,14 @@ class Place:
         for name in ("data/media", "data/downloads", "services", "scratch/tmp", "scratch/home"):
             (base / name).mkdir(parents=True)
         for app in PORTS:
-            (base / "services" / f"{app}.yml.j2").write_text(SERVICE_FILE.replace("APP", app))
+            (base / "services" / f"{app}.yml.j2").write_text(service_file(app))
         self.inventory("nas")
 
     def inventory(self, *hosts, far=False):
         local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
         found = dict.fromkeys(hosts, local)
         if far:
-            found["far"] = {"ansible_host": "127.0.0.1", "ansible_port": 26299, "ansible_connection": "ssh"}
+            found["far"] = {"ansible_host": "127.0.0.1", "ansible_port": FIRST_PORT + 2, "ansible_connection": "ssh"}
         settings = {
             "mediastack_project_name": PROJECT,
             "mediastack_base_path": str(self.base / "data"),
@@ -162,7 +171,7 @@ def test_every_format_tells_the_same(place):
 
     html5lib.HTMLParser(strict=True).parse(out["b.html"])
     assert "1 of 2 not healthy: nas/sonarr" in out["b.html"]
-    assert 'href="http://127.0.0.1:26201"' in out["b.html"], "a local host's own address is clickable"
+    assert f'href="http://127.0.0.1:{PORTS["chat"]}"' in out["b.html"], "a local host's own address is clickable"
 
     cases = {case.get("name"): [child.tag for child in case] for case in ET.fromstring(out["c.xml"]).iter("testcase")}
     assert cases == {"sonarr": ["failure"], "chat": []}
@@ -207,7 +216,7 @@ def test_a_remote_hosts_own_loopback_is_no_address_for_us(several):
     # The host far is this machine too, but Ansible cannot know that.
     done = several.status("-e", "output=-")
     urls = {(row["host"], row["name"]): row["url"] for row in json.loads(done.stdout)["services"]}
-    assert urls["nas", "chat"] == "http://127.0.0.1:26201"
+    assert urls["nas", "chat"] == f"http://127.0.0.1:{PORTS['chat']}"
     assert urls["far", "chat"] is None
 
 
@@ -274,7 +283,7 @@ def test_a_table_at_a_terminal(place):
     row = line_of([line.rstrip() for line in terminal.screen.display], "nas", "chat", "HEALTHY")
     assert row is not None
     assert "\x1b[0;32mHEALTHY" in terminal.raw
-    assert "\x1b]8;;http://127.0.0.1:26201\x1b\\chat\x1b]8;;\x1b\\" in terminal.raw, "its name is a link"
+    assert f"\x1b]8;;http://127.0.0.1:{PORTS['chat']}\x1b\\chat\x1b]8;;\x1b\\" in terminal.raw, "its name is a link"
     plain = Terminal(place, rows=50, columns=90, ANSIBLE_NOCOLOR="1")
     assert plain.finish() == 0
     assert "\x1b" not in plain.raw

@@ -11,10 +11,14 @@ import subprocess
 import health_lab as lab
 import pytest
 import yaml
+from stack_harness import free_ports
 
-PROJECT = "mshealth-status"
+PROJECT = f"{lab.PREFIX}-status"
 OFF = ("bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "unpackerr")
-IMAGE = "mshealth-app:1"
+IMAGE = f"{lab.IMAGE}:1"
+FIRST_PORT = free_ports()
+PORTS = {"sonarr": FIRST_PORT, "chat": FIRST_PORT + 1}
+UNREACHABLE = FIRST_PORT + 2
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +29,14 @@ def project(tmp_path_factory):
     try:
         (base / "data" / "media").mkdir(parents=True)
         (base / "data" / "downloads").mkdir()
-        # Its port in the container is that of the real app; the lab's server listens on 8080.
         (base / "services").mkdir()
-        (base / "services" / "sonarr.yml.j2").write_text(SERVICE_FILE.replace("APP", "sonarr"))
-        (base / "services" / "chat.yml.j2").write_text(SERVICE_FILE.replace("APP", "chat"))
+        (base / "services" / "sonarr.yml.j2").write_text(service_file("sonarr"))
+        (base / "services" / "chat.yml.j2").write_text(service_file("chat"))
         found.directory = base
         found.inventory = base / "inventory.yml"
         write_inventory(found)
-        found.run("sonarr", "ok", 22400)
-        found.run("chat", "ok", 22401, options=["--label", "mediastack.lab.runs=stand-in"])
+        found.run("sonarr", "ok", PORTS["sonarr"])
+        found.run("chat", "ok", PORTS["chat"], options=["--label", "mediastack.lab.runs=stand-in"])
         lab.wait_for(lambda: status(found).returncode == 0, "the two services to answer", 60)
         yield found
     finally:
@@ -43,8 +46,8 @@ def project(tmp_path_factory):
 
 SERVICE_FILE = """services:
   APP:
-    image: mshealth-app:1
-    container_name: mshealth-status-APP
+    image: IMAGE
+    container_name: PROJECT-APP
     x-mediastack:
       title: APP
       profiles: [always]
@@ -55,6 +58,11 @@ SERVICE_FILE = """services:
 """
 
 
+def service_file(app):
+    """The app's own file; its port in the container is that of the lab's server."""
+    return SERVICE_FILE.replace("IMAGE", IMAGE).replace("PROJECT", PROJECT).replace("APP", app)
+
+
 def write_inventory(project, far=False, **variables):
     local = {
         "ansible_connection": "local",
@@ -62,7 +70,7 @@ def write_inventory(project, far=False, **variables):
     }
     hosts = {"nas": local}
     if far:
-        hosts["far"] = {"ansible_host": "127.0.0.1", "ansible_port": 22499, "ansible_connection": "ssh"}
+        hosts["far"] = {"ansible_host": "127.0.0.1", "ansible_port": UNREACHABLE, "ansible_connection": "ssh"}
     settings = {
         "mediastack_project_name": PROJECT,
         "mediastack_base_path": str(project.directory / "data"),
@@ -71,7 +79,7 @@ def write_inventory(project, far=False, **variables):
         "mediastack_bind_addresses": ["127.0.0.1"],
         "mediastack_health_timeout": 3,
         "mediastack_services": dict.fromkeys(OFF, False),
-        "mediastack_ports": {"sonarr": 22400, "chat": 22401},
+        "mediastack_ports": PORTS,
         **variables,
     }
     text = yaml.safe_dump({"mediastack": {"hosts": hosts, "vars": settings}})
@@ -128,14 +136,14 @@ def test_check_mode_looks_as_well(project):
 
 
 def test_what_is_not_well_is_one_readable_line(project):
-    lab.docker("stop", "--time", "0", "mshealth-status-sonarr")
+    lab.docker("stop", "--time", "0", f"{PROJECT}-sonarr")
     try:
         done = status(project)
         json_only = status(project, "-e", "output=-")
         passing = status(project, "-e", "fail_on=never")
         lenient = status(project, "-e", "fail_on=unhealthy")
     finally:
-        lab.docker("start", "mshealth-status-sonarr")
+        lab.docker("start", f"{PROJECT}-sonarr")
     assert done.returncode != 0
     assert re.search(r"^nas +sonarr +STOPPED +stopped \d+ s ago \(exit code 137\)", done.stdout, re.MULTILINE)
     assert re.search(r"^nas +chat +HEALTHY", done.stdout, re.MULTILINE)
@@ -161,9 +169,9 @@ def test_only_the_json(project):
     assert (report["schema"], report["healthy"]) == (1, True)
     rows = {row["name"]: row for row in report["services"]}
     assert set(rows) == {"sonarr", "chat"}
-    assert rows["chat"]["url"] == "http://127.0.0.1:22401"
+    assert rows["chat"]["url"] == f"http://127.0.0.1:{PORTS['chat']}"
     assert rows["chat"]["runs"] == "stand-in"
-    assert rows["sonarr"]["container"] == "mshealth-status-sonarr"
+    assert rows["sonarr"]["container"] == f"{PROJECT}-sonarr"
     host = report["hosts"]["nas"]
     assert host["vpn"] == {"enabled": False, "services": []}
     assert host["disks"]["media"]["path"] == str(project.directory / "data" / "media")
@@ -216,7 +224,9 @@ def test_an_unreachable_host_is_a_row_and_hides_nobody(project):
     finally:
         write_inventory(project)
     assert done.returncode != 0
-    assert re.search(r"^far +\(all 2\) +UNKNOWN +unreachable: .*22499.*Connection refused", done.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^far +\(all 2\) +UNKNOWN +unreachable: .*{UNREACHABLE}.*Connection refused", done.stdout, re.MULTILINE
+    )
     assert re.search(r"^nas +sonarr +HEALTHY", done.stdout, re.MULTILINE)
     assert "2 of 4 not healthy: far (all 2)" in everything(done)
     assert {row["status"] for row in report["services"] if row["host"] == "far"} == {"UNKNOWN"}
@@ -225,7 +235,7 @@ def test_an_unreachable_host_is_a_row_and_hides_nobody(project):
 
 def test_a_host_with_refused_settings_is_a_row(project):
     write_inventory(project, far=True)
-    text = project.inventory.read_text().replace("ansible_port: 22499", "mediastack_puid: many")
+    text = project.inventory.read_text().replace(f"ansible_port: {UNREACHABLE}", "mediastack_puid: many")
     project.inventory.write_text(text)
     try:
         done = status(project)
@@ -284,7 +294,7 @@ def on_terminal(project, columns, **more):
 
 
 def test_a_terminal_has_colours_and_no_overlong_line(project):
-    long = "mshealth-app:" + "x" * 100
+    long = f"{lab.IMAGE}:" + "x" * 100
     write_inventory(project, mediastack_images={"sonarr": long})
     try:
         output = on_terminal(project, 100)

@@ -3,6 +3,7 @@
 """vpn_status, vpn_stop and vpn_start as a user runs them, on the lab's gluetun."""
 
 import json
+import os
 import socket
 import threading
 
@@ -12,7 +13,9 @@ from stack_harness import changed, docker, inspect
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import gluetun_client
 
-PROJECT, PREFIX = "gl3-vpn", "gl3-"
+PROJECT = f"msvpn-{os.getpid()}"
+PREFIX = f"{PROJECT}-"
+FIRST_PORT = stack_harness.free_ports()
 ONLY_QBITTORRENT = {
     **stack_harness.SMALL,
     "prowlarr": False,
@@ -28,9 +31,9 @@ CONNECTED = (
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     made = stack_harness.Stack(
-        tmp_path_factory.mktemp("gl3"),
+        tmp_path_factory.mktemp("vpn"),
         PROJECT,
-        26000,
+        FIRST_PORT,
         mediastack_container_prefix=PREFIX,
         mediastack_services=ONLY_QBITTORRENT,
     )
@@ -77,7 +80,7 @@ class Outside:
     """A listener on this machine, which is outside of every container's own networks."""
 
     def __enter__(self):
-        self.listener = socket.create_server(("0.0.0.0", 26050))
+        self.listener = socket.create_server(("0.0.0.0", 0))
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -92,8 +95,9 @@ class Outside:
                 return
 
     def reached_by(self, *options):
-        command = ["--entrypoint", "python3", "qmcgaw/gluetun:v3.41.3", "-c", CONNECT, own_address(), "26050"]
-        return "got out" in docker("run", "--rm", *options, *command, check=False)
+        command = ["--entrypoint", "python3", "qmcgaw/gluetun:v3.41.3", "-c", CONNECT, own_address()]
+        port = str(self.listener.getsockname()[1])
+        return "got out" in docker("run", "--rm", *options, *command, port, check=False)
 
 
 def test_status_of_a_connected_vpn(stack):
@@ -105,7 +109,7 @@ def test_status_of_a_connected_vpn(stack):
 
 def test_the_key_that_reads_cannot_disconnect(stack):
     secrets = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())["secrets"]
-    address = {"url": "http://127.0.0.1:26000", "wanted": "running", "timeout": 10}
+    address = {"url": f"http://127.0.0.1:{FIRST_PORT}", "wanted": "running", "timeout": 10}
     with pytest.raises(gluetun_client.GluetunError, match="HTTP 401"):
         gluetun_client.set_status(api_key=secrets["gluetun_api_key"], **address)
     assert gluetun_client.set_status(api_key=secrets["gluetun_control_key"], **address) == "already running"
@@ -122,7 +126,7 @@ def test_stop_and_start(stack):
 
     stopped = stack.play("vpn_stop")
     # It was connected until now: the prediction did nothing.
-    assert "box: disconnect the VPN" in stopped.stdout
+    assert "box: disconnected the VPN" in stopped.stdout
     assert "box: VPN stopped; the kill switch stays: nothing behind it gets out." in stopped.stdout
     assert "Still running, without a connection: qbittorrent (-e stop_apps=true stops them)." in stopped.stdout
     assert changed(stopped) == 1
@@ -140,7 +144,7 @@ def test_stop_and_start(stack):
 
     started = stack.play("vpn_start")
     assert CONNECTED in started.stdout
-    assert "box: connect the VPN" in started.stdout
+    assert "box: connected the VPN" in started.stdout
     assert changed(started) == 1
     assert stack.containers()["qbittorrent"]["State"]["StartedAt"] == before
     again = stack.play("vpn_start")

@@ -2,7 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Following: the program that a host runs for each look, and the loop on the controller."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -134,7 +133,7 @@ def follow(answers, hosts=1):
         return given
 
     follower = log_follow.Follower(
-        ask, lambda given: shown.extend(given["lines"]), told.append, hosts, sleep=slept.append, parent=lambda: 1
+        ask, lambda given: shown.extend(given["lines"]), told.append, hosts, sleep=slept.append
     )
     with pytest.raises(Done):
         follower.run({"begin": 1})
@@ -184,12 +183,31 @@ def test_a_trouble_is_told_once():
     assert told == ["sonarr: its log cannot be read"] * 2
 
 
-def test_it_ends_with_the_controller():
-    parents = itertools.chain([1, 1], itertools.repeat(42))
-    follower = log_follow.Follower(
-        lambda _positions: answer(), lambda _answer: None, print, sleep=lambda _s: None, parent=lambda: next(parents)
+WORKER = """
+import os, sys
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import log_follow
+read, write = os.pipe()
+if os.fork() == 0:
+    log_follow.end_with_parent(0.05)
+    os.write(1, b"watches")
+    # Nobody ever reads that pipe to its end, and somebody has it open: this process.
+    while True:
+        os.write(write, bytes(100000))
+sys.stdin.read()
+"""
+
+
+def test_a_worker_that_is_stuck_ends_with_the_controller():
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    follower.run({})
+    assert process.stdout.read(7) == b"watches"
+    process.kill()
+    # The end of its output comes when the worker is gone too.
+    assert process.communicate(timeout=30)[0] == b""
 
 
 # The way to the host

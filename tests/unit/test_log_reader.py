@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import docker_cli, engine_state, log_reader, log_source
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    docker_cli,
+    engine_state,
+    log_position,
+    log_reader,
+    log_source,
+)
 
 SECOND = 10**9
 DIRECTORY = "/srv/stack/compose"
@@ -30,7 +36,7 @@ class FakeEngine:
 
     def __init__(self):
         self.containers = {}
-        self.asked = []
+        self.asked, self.handed_over = [], 0
 
     def add(self, identifier, *args, **kwargs):
         self.containers[identifier] = FakeContainer(*args, **kwargs)
@@ -79,7 +85,9 @@ class FakeEngine:
                 since = float(arguments[arguments.index("--since") + 1]) * SECOND
                 lines = [line for line in lines if line[0] >= since]
             for time, text in lines:
-                take(key, time, text, 1)
+                self.handed_over += 1
+                if take(key, time, text, 1):
+                    break
         return failed
 
 
@@ -215,6 +223,15 @@ def test_lines_of_one_moment_across_looks(engine):
     assert followed.shown == [str(number) for number in range(1, 9)]
 
 
+def test_more_lines_of_one_moment_than_a_look_begins_with(engine):
+    container = engine.add("1", "sonarr")
+    container.write(5, *(str(number) for number in range(log_reader.WINDOW + 5)))
+    followed = Followed(engine, tail=1)
+    container.write(5, "new")
+    followed.again()
+    assert followed.shown == [str(log_reader.WINDOW + 4), "new"]
+
+
 def test_the_clock_goes_back_an_hour(engine):
     container = engine.add("1", "sonarr")
     container.write(7200 * SECOND, "before")
@@ -279,11 +296,49 @@ def test_much_at_once_comes_in_pieces(engine):
     container = engine.add("1", "sonarr")
     container.write(1, "first")
     followed = Followed(engine)
-    container.write(2, *(str(number) for number in range(3 * log_reader.PIECE)))
+    container.write(2, *(str(number) for number in range(3 * log_position.PIECE)))
     first = look(engine, followed.result["positions"], **followed.asked)
-    assert (len(first["lines"]), first["more"]) == (log_reader.PIECE, True)
+    assert (len(first["lines"]), first["more"]) == (log_position.PIECE, True)
     followed.again()
-    assert followed.shown == ["first", *(str(number) for number in range(3 * log_reader.PIECE))]
+    assert followed.shown == ["first", *(str(number) for number in range(3 * log_position.PIECE))]
+
+
+def test_after_a_long_pause_no_look_takes_or_reads_much(engine, monkeypatch):
+    """Nobody read what was printed for a while, or the host did not answer."""
+    monkeypatch.setattr(log_position, "PIECE", 500)
+    monkeypatch.setattr(log_reader, "MEANWHILE", 1000)
+    container = engine.add("1", "sonarr")
+    container.log = [(number, f"old {number}") for number in range(20000)]
+    followed = Followed(engine, tail=1)
+    container.log += [(10**6 + number, str(number)) for number in range(10000)]
+    more, looks, engine.handed_over = True, 0, 0
+    while more:
+        followed.result = look(engine, followed.result["positions"], **followed.asked)
+        followed.shown += texts(followed.result)
+        more, looks = followed.result["more"], looks + 1
+        assert len(followed.result["lines"]) <= log_position.PIECE
+        # The log goes on meanwhile.
+        if looks <= 4:
+            container.write(looks * 10**7, *(f"meanwhile {number}" for number in range(50)))
+    assert followed.shown == [
+        "old 19999",
+        *map(str, range(10000)),
+        *(f"meanwhile {number}" for _look in range(4) for number in range(50)),
+    ]
+    assert looks == 21
+    assert engine.handed_over < 6 * 10200
+
+
+def test_long_lines_make_smaller_pieces(engine):
+    container = engine.add("1", "sonarr")
+    container.write(1, "first")
+    followed = Followed(engine)
+    container.write(2, *["x" * 10**6] * 200)
+    first = look(engine, followed.result["positions"], **followed.asked)
+    assert first["more"] is True
+    assert len(first["lines"]) < 100
+    followed.again()
+    assert len(followed.shown) == 201
 
 
 def test_an_idle_look_reads_little(engine):
@@ -296,12 +351,11 @@ def test_an_idle_look_reads_little(engine):
     assert engine.asked == [["logs", "--timestamps", "--tail", str(log_reader.WINDOW), "1"]]
 
 
-def test_an_unchanged_file_is_not_read(engine, monkeypatch, tmp_path):
-    path = tmp_path / "1-json.log"
+@pytest.fixture
+def file(engine, monkeypatch, tmp_path):
+    """The file in which the engine keeps the log of a container."""
+    path, inspect = tmp_path / "1-json.log", engine.inspect
     path.write_text("x")
-    container = engine.add("1", "sonarr")
-    container.write(1, "a")
-    inspect = engine.inspect
 
     def with_path(docker, ids):
         found = inspect(docker, ids)
@@ -310,14 +364,30 @@ def test_an_unchanged_file_is_not_read(engine, monkeypatch, tmp_path):
         return found
 
     monkeypatch.setattr(engine_state, "inspect", with_path)
+    return path
+
+
+def test_an_unchanged_file_is_not_read(engine, file):
+    container = engine.add("1", "sonarr")
+    container.write(1, "a")
     followed = Followed(engine)
     engine.asked.clear()
     followed.again()
     assert engine.asked == []
     container.write(2, "b")
-    path.write_text("xx")
+    file.write_text("xx")
     followed.again()
     assert followed.shown == ["a", "b"]
+
+
+def test_an_unchanged_file_is_read_for_what_is_left_of_it(engine, file):
+    container = engine.add("1", "sonarr")
+    container.write(1, "first")
+    followed = Followed(engine)
+    container.write(2, *(str(number) for number in range(2 * log_position.PIECE)))
+    file.write_text("xx")
+    followed.again()
+    assert len(followed.shown) == 1 + 2 * log_position.PIECE
 
 
 EVENTS = st.lists(
@@ -338,6 +408,9 @@ def test_every_line_once(events, begin):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_state, "inspect", engine.inspect)
         patch.setattr(log_source, "sweep", engine.sweep)
+        # Now and then more than one look hands over.
+        patch.setattr(log_position, "PIECE", 100)
+        patch.setattr(log_reader, "MEANWHILE", 200)
         now, number, identifier = 10**6 * SECOND, 0, 1
         container = engine.add("1", "sonarr")
 

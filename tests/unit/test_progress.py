@@ -98,6 +98,21 @@ def test_later_is_said_only_when_nothing_else_was(project):
     progress.close()
 
 
+def test_what_comes_too_late_is_not_said(project, monkeypatch):
+    """The timer's time had come, but not its turn."""
+    due = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: due.append(timer.function))
+    progress = Progress(project, TOKEN)
+    progress.later("asking")
+    progress.say("other")
+    due.pop()()
+    assert text(project) == "other"
+    progress.later("asking")
+    progress.close()
+    due.pop()()
+    assert state(project) == []
+
+
 @pytest.mark.parametrize("token", [None, "", "../../etc/passwd", "short", "g" * 16])
 def test_nobody_watches(project, token):
     progress = Progress(project, token)

@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import shutil
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine, stack
+from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine, preflight_paths, stack
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class NoDocker:
@@ -29,12 +25,10 @@ class NoDocker:
 
 
 @pytest.fixture
-def place(tmp_path):
-    """A directory on a real disk."""
-    directory = ROOT / "build" / "rendered-test" / tmp_path.name
-    directory.mkdir(parents=True)
-    yield directory
-    shutil.rmtree(directory)
+def place(tmp_path, monkeypatch):
+    """A directory that counts as one on a disk: pytest's own may be on a tmpfs, which is refused."""
+    monkeypatch.setattr(preflight_paths, "_VOLATILE", ())
+    return tmp_path
 
 
 def request(base, files, check=False, **more):
@@ -46,7 +40,7 @@ def request(base, files, check=False, **more):
     directories = [str(base), *(str(base / name) for name in ("media", "downloads", "config", "compose"))]
     bundle = {
         "schema": 1,
-        "project": {"name": "in3-unit", "path": project},
+        "project": {"name": "unit", "path": project},
         "identity": {"puid": os.geteuid(), "pgid": os.getegid(), "umask": "002"},
         "timezone": "Etc/UTC",
         "paths": {
