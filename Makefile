@@ -10,6 +10,7 @@ include mk/test.mk
 include mk/bench.mk
 include mk/release.mk
 include mk/verify.mk
+include mk/vpn.mk
 -include mk/demo.mk
 
 .PHONY: help clean

@@ -160,6 +160,7 @@ class Control:
         self.vpn, self.dns, self.updater = "stopped", "stopped", "stopped"
         self.public_ip, self.ports = {}, None
         self.start_vpn = lambda: True  # called while "starting": True = running, False = crashed
+        self.stop_vpn = lambda: None  # called while "stopping"
         self.start_seconds = self.stop_seconds = 0.0
         self.updater_seconds = 1.0
         self.lock = threading.Lock()
@@ -186,6 +187,7 @@ class Control:
                     return f"already {self.vpn}"
                 self.vpn = "stopping"
                 time.sleep(self.stop_seconds)
+                self.stop_vpn()
                 self.clear()
                 self.vpn = "stopped"
             return self.vpn

@@ -1,13 +1,12 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""gluetun: settings, kill switch, control server and health server; no tunnel yet.
+"""gluetun: settings, kill switch, control server and health server.
 
-Nothing of a VPN runs here, so that nothing leaves: the firewall drops every packet that is not for its own Docker
-networks.
+With the settings of a custom provider it brings a real tunnel up (gluetun_vpn). With any other provider's nothing of a
+VPN runs, so that nothing leaves: the firewall drops every packet that is not for its own Docker networks.
 """
 
 import ipaddress
-import json
 import os
 import shlex
 import socket
@@ -15,29 +14,11 @@ import subprocess
 import sys
 import time
 
-from .. import core, gluetun_control, identity
+from .. import core, gluetun_control, gluetun_firewall, gluetun_vpn, identity
 from .. import gluetun_rules as rules
 
 NET_ADMIN = 12
 REFUSED_AGAIN = 1.0  # seconds between two tries of OpenVPN with a login that the provider refuses
-FIREWALL = """
-table inet gluetun {{
-  chain input {{
-    type filter hook input priority 0; policy drop;
-    iif lo accept
-    ct state established,related accept
-    meta l4proto ipv6-icmp accept
-    {arriving}
-  }}
-  chain output {{
-    type filter hook output priority 0; policy drop;
-    oif lo accept
-    ct state established,related accept
-    meta l4proto ipv6-icmp accept
-    {leaving}
-  }}
-}}
-"""
 
 
 def log(level, message):
@@ -81,6 +62,7 @@ class APP(core.App):
     refuse = 0.2
     connect_seconds = 0.6  # from "running" to the first public address
     refused_at = 0.0  # when the provider last refused the login
+    vpn = None  # the real tunnel, where there is one
 
     def check(self):
         """Refuse to start without NET_ADMIN, the tun device and valid settings."""
@@ -122,35 +104,28 @@ class APP(core.App):
         self.control.start_vpn = self.connect
         self.control.start_seconds = 0.3
         self.healthy = "healthcheck did not run yet"
-        log("INFO", f"[vpn] settings of {provider} ({kind}) are valid; a stand-in of the lab: there is no tunnel")
+        if gluetun_vpn.is_real(self.source, provider):
+            try:
+                self.vpn = gluetun_vpn.Vpn(self.source, kind, self.control, log, self.run_command)
+            except rules.SettingsError as error:
+                refuse(str(error))
+        tunnel = "with a real tunnel" if self.vpn else "there is no tunnel"
+        log("INFO", f"[vpn] settings of {provider} ({kind}) are valid; a stand-in of the lab: {tunnel}")
 
     def prepare(self):
         """Raise the kill switch before anything else runs in this namespace."""
-        addresses = json.loads(
-            subprocess.run(["ip", "-j", "address", "show"], check=True, capture_output=True, text=True).stdout
-        )
-        own = [
-            ipaddress.ip_interface(f"{item['local']}/{item['prefixlen']}").network
-            for link in addresses
-            if link["ifname"] != "lo"
-            for item in link["addr_info"]
-            if item["family"] == "inet"
-        ]
-        out = [
-            *own,
-            *(ipaddress.ip_network(item, strict=False) for item in self.source.items("FIREWALL_OUTBOUND_SUBNETS")),
-        ]
-
-        def accept(networks):
-            return "\n    ".join(
-                f"{'ip6' if network.version == 6 else 'ip'} daddr {network} accept" for network in networks
-            )
-
-        text = FIREWALL.format(arriving=accept(own), leaving=accept(out))
-        done = subprocess.run(["nft", "--file", "-"], input=text, capture_output=True, text=True, check=False)
-        if done.returncode:
-            refuse(f"enabling firewall: nft: {done.stderr.strip()}")
-        log("INFO", f"[firewall] enabled; own networks: {', '.join(map(str, own)) or 'none'}")
+        outbound = [ipaddress.ip_network(item, strict=False) for item in self.source.items("FIREWALL_OUTBOUND_SUBNETS")]
+        try:
+            if self.vpn:
+                self.vpn.prepare()
+                return
+            firewall = gluetun_firewall.Firewall(outbound)
+            firewall.read()
+            firewall.apply()
+        except OSError as error:
+            refuse(f"enabling firewall: {error}")
+        own = ", ".join(str(own.network) for _interface, own in firewall.links)
+        log("INFO", f"[firewall] enabled; own networks: {own or 'none'}")
 
     def connect(self):
         """Start the VPN: running at once, connected a moment later."""
@@ -166,6 +141,8 @@ class APP(core.App):
             self.health,
         )
         self.control.dns = "running"
+        if self.vpn:
+            self.vpn.live()
         self.control.set_vpn("running")
         while True:
             control = self.control
@@ -246,7 +223,8 @@ class APP(core.App):
         """Answer on the health port."""
         if request.method != "GET":
             return gluetun_control.text_error(400, "method not supported for healthcheck")
-        wrong = "unhealthy by request" if "unhealthy" in self.faults.now() else self.healthy
+        told = self.vpn.healthy if self.vpn else self.healthy
+        wrong = "unhealthy by request" if "unhealthy" in self.faults.now() else told
         return gluetun_control.text_error(500, wrong) if wrong else core.Response(200, b"", None)
 
     def run(self):
