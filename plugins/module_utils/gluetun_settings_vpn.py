@@ -174,6 +174,11 @@ class Vpn:
             self._custom_config(reader.get(gp.CUSTOM_CONFIG))
 
     def _custom_config(self, path):
+        if "\n" in path:
+            # A secret of the variable's own name is taken for its value.
+            what = "it is the text of a configuration, not the path of a file: give the secret another name."
+            self.reader.problem(gp.CUSTOM_CONFIG, what)
+            return
         text = read_file(path, self.files)
         if text is None:
             return

@@ -42,9 +42,7 @@ def check(model, meta, secrets, variables):
         if text is not None:
             texts[name] = text
     files = {f"{_SECRETS}/{name}": text for name, text in texts.items()}
-    # Of this one the variable names the file.
-    contents = {name: text for name, text in texts.items() if env.get(name.upper()) != f"{_SECRETS}/{name}"}
-    env = gluetun_settings.with_secrets(env, contents)
+    env = gluetun_settings.with_secrets(env, texts)
     release = tag(str(definition.get("image") or ""))
     problems = gluetun_settings.validate(env, release, files)
     doubts = gluetun_settings.warnings(env, release, files)

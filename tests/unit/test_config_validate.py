@@ -154,16 +154,23 @@ def test_secrets_count_as_gluetun_reads_them():
     assert errors(gluetun(environment, given, given)) == []
 
 
-def test_the_custom_configuration_is_a_file():
+@pytest.mark.parametrize(
+    ("name", "text", "fine"),
+    [
+        ("openvpn_file", "remote 1.2.3.4 1194\nproto udp\n", True),
+        ("openvpn_file", "proto udp\n", False),
+        # A file of the variable's own name would be taken for its value: the text for a path.
+        ("openvpn_custom_config", "remote 1.2.3.4 1194\nproto udp\n", False),
+    ],
+)
+def test_the_custom_configuration_is_a_file(name, text, fine):
     environment = {
         "VPN_SERVICE_PROVIDER": "custom",
         "VPN_TYPE": "openvpn",
-        "OPENVPN_CUSTOM_CONFIG": "/run/secrets/openvpn_custom_config",
+        "OPENVPN_CUSTOM_CONFIG": f"/run/secrets/{name}",
     }
-    well = {"openvpn_custom_config": "remote 1.2.3.4 1194\nproto udp\n"}
-    assert errors(gluetun(environment, well, well)) == []
-    broken = {"openvpn_custom_config": "proto udp\n"}
-    assert errors(gluetun(environment, broken, broken)) != []
+    given = {name: text}
+    assert (errors(gluetun(environment, given, given)) == []) is fine
 
 
 def test_without_gluetun_there_is_nothing_to_say():

@@ -20,8 +20,8 @@ def results():
     done.set()
 done = threading.Event()
 threading.Thread(target=results).start()
-print("writes", file=sys.stderr, flush=True)
 try:
+    print("writes", file=sys.stderr, flush=True)
     done.wait()
 except KeyboardInterrupt:
     done.wait()
