@@ -32,9 +32,13 @@ def stack(tmp_path_factory):
     made.web = first + 1
     try:
         made.play("site")
-        docker("exec", f"{PREFIX}gluetun", "ip", "link", "add", "tun0", "type", "dummy")
-        docker("exec", f"{PREFIX}gluetun", "ip", "address", "add", "10.2.0.2/32", "dev", "tun0")
-        docker("exec", f"{PREFIX}gluetun", "ip", "link", "set", "tun0", "up")
+        for words in (
+            "link add tun0 type veth peer name tun1",
+            "address add 10.2.0.2/32 dev tun0",
+            "link set tun0 up",
+            "link set tun1 up",
+        ):
+            docker("exec", f"{PREFIX}gluetun", "ip", *words.split())
         yield made
     finally:
         made.remove()
