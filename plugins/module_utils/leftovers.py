@@ -10,7 +10,14 @@ import contextlib
 import hashlib
 import os
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, holds, mounts, progress
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    atomic_files,
+    boot_unit,
+    holds,
+    mounts,
+    progress,
+    repair_journal,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import load_manifest
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import LOCK_FILE, RECORD_FILE
@@ -19,7 +26,7 @@ MANIFEST = "manifest.json"
 # Without these the configuration that stays would have passwords that nobody knows, and images no known digest.
 MEMORY = ("secrets.json", "bind.json", "logins.json", "images.json")
 # Of no use without containers.
-PASSING = (holds.HOLDS_FILE, "call.yml")
+PASSING = (holds.HOLDS_FILE, "call.yml", repair_journal.JOURNAL_FILE)
 
 
 class Leftovers:
@@ -77,8 +84,10 @@ class Leftovers:
 
     def remove_files(self):
         """Remove the rendered files, and the directories of them that are empty then."""
+        boot_unit.disable([*self.files, *self.edited])
         for path in self.files:
             _unlink(path)
+        boot_unit.reload(self.files)
         if self._manifest["files"] or self._manifest["writing"]:
             kept = {path: digest for path, digest in self._manifest["files"].items() if path in self.edited}
             self._save(files=kept, writing={})

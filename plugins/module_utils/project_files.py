@@ -10,9 +10,11 @@ like somebody's edit.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import stat
+import zlib
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
@@ -22,6 +24,8 @@ SCHEMA = 1
 HIDDEN = "(secret, not shown)\n"
 GONE = "(a file that an earlier run wrote)\n"
 _NO_LABEL_YET = "0" * 64
+# `encoding` of a file that is no text: its content is packed by zlib and spelled in base64, and holds no tokens.
+PACKED = "zlib"
 
 
 class FileSet:
@@ -84,6 +88,8 @@ class FileSet:
 
     def _content(self, entry, tokens, labels):
         encoding = entry.get("encoding") or encoding_for(entry["path"])
+        if encoding == PACKED:
+            return zlib.decompress(base64.b64decode(entry["content"]))
         return tokens(entry["content"], encoding, labels, entry["path"]).encode("utf-8")
 
     # Directories
@@ -146,6 +152,7 @@ class FileSet:
             "group": group,
             "data": data,
             "template": entry["content"],
+            "packed": entry.get("encoding") == PACKED,
         }
         try:
             info = os.lstat(path)
@@ -171,6 +178,8 @@ class FileSet:
     def _shown(self, change, data):
         if change["secret"] and os.path.basename(change["path"]) != ".env":
             return HIDDEN if data else ""
+        if change["packed"]:
+            return "%d bytes, sha256 %s\n" % (len(data), hashlib.sha256(data).hexdigest()) if data else ""
         return self._tokens.mask(data.decode("utf-8", "replace"), change["template"])
 
     def _written(self, path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import bind_address, first_login, presets
+from ansible_collections.homelab.mediastack.plugins.module_utils import bind_address, boot_unit, first_login, presets
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import FileSet
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
 
@@ -29,7 +29,9 @@ class Rendered:
         self.values = self._store.resolve(bundle.get("secrets") or {}, check)
         addresses, self._bind, self.bind_problem = bind_address.resolve(self._path, bundle.get("bind_addresses") or [])
         self._tokens = self._store.tokens(self.values, addresses[0] if addresses else None)
-        self._files = FileSet(bundle, self._path)
+        #: The unit that repairs after a reboot.
+        self.unit = boot_unit.BootUnit(bundle)
+        self._files = FileSet(dict(bundle, files=[*(bundle.get("files") or []), *self.unit.files]), self._path)
         self.file_changes = self._files.plan(self._tokens)
         due = [preset for preset in bundle.get("presets") or [] if preset["service"] in selected]
         self.preset_changes = presets.plan(due, self._tokens, bundle, self.notes)
@@ -44,7 +46,7 @@ class Rendered:
     @property
     def changed(self):
         """Whether anything would be written."""
-        return bool(self.file_changes or self.preset_changes)
+        return bool(self.file_changes or self.preset_changes or self.unit.changed)
 
     @property
     def edits(self):
@@ -61,12 +63,13 @@ class Rendered:
     def actions(self):
         """path → what happens to it."""
         done = {change["path"]: change["action"] for change in self.preset_changes}
+        done.update({self.unit.path: "enable"} if self.unit.changed else {})
         done.update((change["path"], change["action"]) for change in self.file_changes)
         return done
 
     def diff(self):
         """The changes as Ansible shows them, secrets masked."""
-        return FileSet.diff(self.file_changes) + presets.diff(self.preset_changes)
+        return FileSet.diff(self.file_changes) + self.unit.diff() + presets.diff(self.preset_changes)
 
     def mask(self, text):
         """`text` without any secret of this host."""
@@ -88,7 +91,10 @@ class Rendered:
         """Write secrets, address and files, and the presets of apps that have none yet."""
         self._store.save()
         bind_address.save(self._path, self._bind)
-        self._files.apply([change for change in self.file_changes if change not in self._made])
+        changes = [change for change in self.file_changes if change not in self._made]
+        self.unit.before(changes)
+        self._files.apply(changes)
+        self.unit.after(changes)
 
     def write_presets(self):
         """Write the preset files, with the apps that own them stopped."""

@@ -45,6 +45,9 @@ class RunLock:
         self.shared = shared
         self.descriptor = None
         self.waited = False
+        #: Set by a run that does not repair what an interrupted one before it left: that one's record is back when
+        #: this one has ended.
+        self.keeps_earlier = False
         #: The record of the run before this one, or None.
         self.earlier = None
         self._clock, self._sleep = clock, sleep
@@ -89,7 +92,10 @@ class RunLock:
 
     def __exit__(self, _kind, _error, _trace):
         if not self.shared:
-            self._record["finished"] = _now()
+            if self.keeps_earlier and self.interrupted:
+                self._record = self.earlier
+            else:
+                self._record["finished"] = _now()
             # On a full disk the run may just have failed for that reason, which is what should be heard of.
             with contextlib.suppress(LockError):
                 self._write_record()

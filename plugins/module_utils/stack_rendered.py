@@ -52,6 +52,8 @@ class Rendered(Present):
             change for change in rendered.file_changes if change["kind"] == "directory" or change["path"] in wanted
         ]
         rendered.preset_changes, rendered.logins = [], []
+        # Before there is anything to start, nothing is to be repaired.
+        rendered.unit.leave()
 
     def work(self, lock):
         """Refuse or predict, write."""

@@ -171,6 +171,15 @@ class Run:
                     % (name, " (did you mean %s?)" % near[0] if near else "", ", ".join(sorted(names)) or "none")
                 )
 
+    def refuse_to_replace_foreign(self):
+        """StackError when Compose, making containers anew, would replace another project's of our name too."""
+        anew = self.plan.acting(convergence.CREATE, convergence.RECREATE)
+        if anew and self.project.foreign:
+            raise StackError(
+                "%s cannot be made anew while %s has the same project name: Compose would replace that one too"
+                % (", ".join(anew), self.project.foreign[0].name)
+            )
+
     # Saying
 
     def describe(self):

@@ -13,13 +13,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     stack_holds,
     wanted,
 )
-from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import (
-    CREATE,
-    NONE,
-    RECREATE,
-    Decision,
-    Plan,
-)
+from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import NONE, Decision, Plan
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import DockerError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Run, StackError
 
@@ -94,11 +88,7 @@ class Restarted(_Verb):
             self.supply = Supply(self.docker, self.wanted, self.progress)
         asked = self._asked()
         self.plan = convergence.plan_restarted(self.project, asked, self.wanted) if asked else Plan()
-        if self.plan.acting(CREATE, RECREATE) and self.project.foreign:
-            raise StackError(
-                "%s cannot be made anew while %s has the same project name: Compose would replace that one too"
-                % (", ".join(self.plan.acting(CREATE, RECREATE)), self.project.foreign[0].name)
-            )
+        self.refuse_to_replace_foreign()
         self.describe()
         if self.request.check:
             return

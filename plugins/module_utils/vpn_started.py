@@ -34,7 +34,7 @@ class Started(Verb):
         begun = time.time()
         if not self.tunnel.runs:
             self._start_container()
-        self._connect(begun)
+        self.connect(begun)
         self._bring_members()
         self.status = self.tunnel.read()
         if not self.tunnel.connected(self.status):
@@ -66,7 +66,7 @@ class Started(Verb):
             raise VpnError("gluetun does not start: %s" % (reason.text if reason else error)) from error
         self.tunnel.look()
 
-    def _connect(self, begun):
+    def connect(self, begun):
         """Ask for it, then wait until it is so; VpnError with gluetun's own reason when it is not."""
         self.ask.progress.say("connecting the VPN")
         if self.put("running", begun) == "running":

@@ -35,6 +35,7 @@ options:
       - vpn_status
       - vpn_start
       - vpn_stop
+      - leak_test
       - config_show
       - config_edit
       - config_validate

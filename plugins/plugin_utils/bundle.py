@@ -11,7 +11,7 @@ import hashlib
 import json
 import posixpath
 
-from . import compose_check, compose_yaml, interpolation, volumes
+from . import compose_check, compose_yaml, interpolation, repair_program, volumes
 from .bundle_parts import Secrets, config_directory, directories, presets
 from .errors import RenderError
 from .fragments import depends_on
@@ -95,13 +95,14 @@ def build(catalogue, stack, settings, render_env):
         "vpn": {"enabled": settings["mediastack_vpn_enabled"], "members": list(stack.members)},
         "secrets": {**secrets.specs, **env_secrets},
         "directories": directories(catalogue, stack, settings, paths, all_presets),
-        "files": files + secret_files,
+        "files": [*files, *secret_files, repair_program.entry(project)],
         "presets": all_presets,
         "services": {
             name: _service(catalogue, stack, name, values, paths, {file["path"] for file in secret_files})
             for name in catalogue.services
         },
         "extra_compose_files": settings["mediastack_compose_files"],
+        "boot_repair": settings["mediastack_boot_repair"],
         "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *catalogue.messages],
     }
 

@@ -261,6 +261,22 @@ class Rules:
     def _check_vpn_control_port(self, value, errors):
         return _between(value, 1, 65535, errors, "a port")
 
+    def _check_leak_test_ip_echo(self, value, errors):
+        if not re.fullmatch(r"https?://[^\s/@'\"]+(/[^\s'\"]*)?", value):
+            errors.append(f"{shown(value)} is not a URL such as https://ipinfo.io/ip.")
+        return value
+
+    def _check_leak_test_tracker(self, value, errors):
+        if value and not re.fullmatch(r"udp://[^\s/:@]+:[0-9]{1,5}(/\S*)?", value):
+            errors.append(f"{shown(value)} is not a UDP tracker such as udp://tracker.example:1337.")
+        return value
+
+    def _check_leak_test_public_dns(self, value, errors):
+        return _addresses(value, errors)
+
+    def _check_leak_test_resolvers(self, value, errors):
+        return _addresses(value, errors)
+
     # -- running -----------------------------------------------------------------------------------------------------
 
     def _check_log_max_size(self, value, errors):
@@ -294,6 +310,15 @@ class Rules:
 def _between(value, least, most, errors, meaning):
     if not least <= value <= most:
         errors.append(f"{value} is not {meaning} from {least} to {most}.")
+    return value
+
+
+def _addresses(value, errors):
+    for address in value:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            errors.append(f"{shown(address)} is not an IP address such as 192.168.1.1.")
     return value
 
 

@@ -46,6 +46,9 @@ def cast(value, option):
     secret = bool(option.get("no_log"))
     if value is None:
         return _nothing(option)
+    if isinstance(value, bool) and {"true", "false"} <= set(option.get("choices") or ()):
+        # `auto | true | false`: nobody would put the last two in quotes.
+        value = str(value).lower()
     result = _CASTS[option["type"]](value, secret)
     if option["type"] == "list":
         cast_item = _CASTS[option.get("elements", "str")]

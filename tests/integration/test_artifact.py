@@ -129,6 +129,7 @@ def inventory(place, images):
         "mediastack_base_path": str(place / "data"),
         "mediastack_bind_addresses": ["127.0.0.1"],
         "mediastack_lab_images": True,
+        "mediastack_boot_repair": False,
         "mediastack_pull": "never",
         "mediastack_profiles": [],
         "mediastack_services": dict.fromkeys(off, False),

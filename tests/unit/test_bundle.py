@@ -14,7 +14,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import R
 
 DOCUMENTED = {
     "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "secrets",
-    "directories", "files", "presets", "services", "extra_compose_files", "messages",
+    "directories", "files", "presets", "services", "extra_compose_files", "boot_repair", "messages",
 }  # fmt: skip
 
 
