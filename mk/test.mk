@@ -34,7 +34,7 @@ test-integration: setup-test engine  ## the integration tests on the real engine
 	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/integration.xml \
 	   -n 4 --dist loadfile -m "not alone" tests/integration
 
-test-promises: setup-test engine  ## … those that hold something against a clock, one after the other
+test-promises: setup-test engine  ## the integration tests that hold something against a clock, one after the other
 	@mkdir -p build/test
 	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
 	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/promises.xml \

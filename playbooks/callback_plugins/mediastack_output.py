@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +22,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import hangup, unread
+
 DOCUMENTATION = r"""
 name: mediastack_output
 type: aggregate
@@ -29,7 +32,7 @@ description:
   - A failed task of this collection, or one whose result says nothing but its message, is shown by its message;
     C(-v) shows the dump.
   - With C(-e output=-) nothing goes to standard output but the report; what failed goes to standard error.
-  - With C(-e watch=5) every table comes at once, into a pipe too.
+  - Everything comes at once, into a pipe too.
   - Of C(logs), nothing goes to standard output but the lines, unless C(-v) is given.
 """
 
@@ -40,6 +43,11 @@ PLAIN = {"changed", "exception", "failed", "msg", "unreachable"}
 REPORT = "{"
 # What Ansible says to Ctrl-C, which is how one ends watching, or following logs.
 INTERRUPTED = "User interrupted execution"
+# A sentence of plugins/lookup/hosts.py, in what Ansible makes of an error in a play's `hosts`: it may stand inside a
+# line (and twice, before ansible-core 2.19), and the play's source follows.
+NO_HOST = re.compile(r"No host to work on: .*?(?=\. No host to work on: |\n|$)")
+# In place of the message of a result that only says again what was said of another host.
+SAID = "\0said of another host\0"
 
 display = Display()
 
@@ -56,16 +64,20 @@ class CallbackModule(CallbackBase):
         path = os.path.realpath(playbook._file_name)
         if os.path.dirname(path) != PLAYBOOKS:
             return
+        hangup.end_with_terminal(lambda: threading.Thread(target=interrupt, daemon=True).start())
         if display.verbosity == 0:
             show_messages()
-        if os.path.basename(path) == "status.yml":
-            given = load_extra_vars(playbook._loader)
-            if "-" in [name.strip() for name in str(given.get("output", "")).split(",")]:
-                only_reports("watch" in given)
-            elif "watch" in given:
-                at_once()
-        if os.path.basename(path) == "logs.yml" and display.verbosity == 0:
-            only_logs(str(load_extra_vars(playbook._loader).get("follow")).lower() in BOOLEANS_TRUE)
+            show_no_host()
+        name, given = os.path.basename(path), load_extra_vars(playbook._loader)
+        reports = name in ("status.yml", "leak_test.yml")
+        if reports and "-" in [output.strip() for output in str(given.get("output", "")).split(",")]:
+            only_reports("watch" in given)
+        elif reports and "watch" in given:
+            at_once()
+        elif name == "logs.yml" and display.verbosity == 0:
+            only_logs(str(given.get("follow")).lower() in BOOLEANS_TRUE)
+        else:
+            into_pipes_too()
 
 
 def is_plain(result):
@@ -79,20 +91,40 @@ def is_plain(result):
 
 def show_messages():
     """Let every stdout callback show the message of such a result, without a dump and without the task's source."""
-    dump, handle = CallbackBase._dump_results, CallbackBase._handle_exception
+    dump, handle, show = CallbackBase._dump_results, CallbackBase._handle_exception, display.display
 
     @functools.wraps(dump)
     def dump_message(self, result, *args, **kwargs):
+        if result.get("said_of"):
+            return SAID
         return str(result["msg"]) if is_plain(result) else dump(self, result, *args, **kwargs)
 
     @functools.wraps(handle)
     def handle_exception(self, result, *args, **kwargs):
-        if is_plain(result):
+        if is_plain(result) or result.get("said_of"):
             result.pop("exception", None)
         return handle(self, result, *args, **kwargs)
 
+    @functools.wraps(show)
+    def show_once(msg, *args, **kwargs):
+        if SAID not in msg:
+            show(msg, *args, **kwargs)
+
+    display.display = show_once
     CallbackBase._dump_results = dump_message
     CallbackBase._handle_exception = handle_exception
+
+
+def show_no_host():
+    """Of a hosts pattern that stands for no host show the sentence: the playbook around it is ours, not the user's."""
+    error = display.error
+
+    @functools.wraps(error)
+    def show_sentence(msg, *args, **kwargs):
+        found = NO_HOST.search(str(msg))
+        return error(found[0] if found else msg, *args, **kwargs)
+
+    display.error = show_sentence
 
 
 def only_reports(endless):
@@ -107,9 +139,20 @@ def only_reports(endless):
         if msg.startswith(REPORT):
             show_now(show, endless, msg, color=color, stderr=stderr, **kwargs)
         elif is_trouble(msg, color, stderr):
-            show(msg, color=color, stderr=True, **kwargs)
+            show_now(show, endless, msg, color=color, stderr=True, **kwargs)
 
     display.display = show_report
+
+
+def into_pipes_too():
+    """Everything when it comes: what a long task is doing is no news afterwards. A reader that is gone ends no run."""
+    show = display.display
+
+    @functools.wraps(show)
+    def show_soon(msg, color=None, stderr=False, **kwargs):
+        show_now(show, False, msg, color=color, stderr=stderr, **kwargs)
+
+    display.display = show_soon
 
 
 def at_once():
@@ -128,15 +171,16 @@ def at_once():
     display.display = show_at_once
 
 
-def show_now(show, endless, msg, **kwargs):
+def show_now(show, endless, msg, stderr=False, **kwargs):
     """Show *msg* by *show* and hand it to the reader; one that is gone (`| head`) ends a run that is *endless*."""
+    stream = sys.stderr if stderr else sys.stdout
     try:
-        show(msg, **kwargs)
-        sys.stdout.flush()
+        show(msg, stderr=stderr, **kwargs)
+        stream.flush()
     except BrokenPipeError:
         # An error here would end Ansible's results thread and hang the run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if endless:
+        unread.discard(stream)
+        if endless and not stderr:
             threading.Thread(target=interrupt, daemon=True).start()
 
 
@@ -170,6 +214,7 @@ def only_logs(endless):
         if not newline:
             show_now(show, endless, msg, color=color, stderr=stderr, newline=False, **kwargs)
         elif is_trouble(msg, color, stderr):
-            show(msg, color=color, stderr=True, **kwargs)
+            show_now(show, endless, msg, color=color, stderr=True, **kwargs)
 
     display.display = show_lines
+    unread.end_all_the_same()

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsiblePromptNoninteractive
+from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -58,6 +58,8 @@ def _ask(host, what, hosts):
         answer = display.prompt_until(
             f"{host}: this is to {what}. It cannot be undone. Type the host's name, {host}, to go on:"
         )
+    except AnsiblePromptInterrupt:
+        return "interrupted"
     except AnsiblePromptNoninteractive:
         return f"to {what} asks for the host's name at a terminal; without one, write -e confirm={','.join(hosts)}"
     text = answer.decode("utf-8", "replace").strip()

@@ -98,12 +98,16 @@ class ActionModule(ActionBase):
     @contextlib.contextmanager
     def _in_secret(self):
         """Connection plugins print what a host answers with -vvv, but not of a task that has no_log."""
-        kept = self._task.no_log, self._play_context.no_log
-        self._task.no_log = self._play_context.no_log = True
+        # That of the connection is another one where the connection is kept for the tasks of a play.
+        asked = [self._task, self._play_context, self._connection._play_context]
+        kept = [each.no_log for each in asked]
+        for each in asked:
+            each.no_log = True
         try:
             yield
         finally:
-            self._task.no_log, self._play_context.no_log = kept
+            for each, value in zip(asked, kept, strict=True):
+                each.no_log = value
 
 
 def _wanted(services, names, named):

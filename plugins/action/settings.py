@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             argument_spec={"verb": {"type": "str", "choices": list(extra_vars.VERBS), "default": "site"}}
         )
         verb = arguments["verb"]
-        errors, unreadable = [], []
+        errors, unreadable, given = [], [], []
         known = functools.lru_cache(lambda: self._names(task_vars, unreadable))
         resolved = args = None
         try:
@@ -42,8 +42,13 @@ class ActionModule(ActionBase):
         try:
             args = extra_vars.parse(verb, context.CLIARGS, self._loader, known, self._templar.template)
         except extra_vars.ExtraVarsError as error:
-            errors += error.errors
+            given = error.errors
         errors += unreadable
+        first = self._told_by(task_vars) if given and not errors else None
+        if first:
+            # Our callback plugin keeps quiet about this result.
+            return {"failed": True, "changed": False, "said_of": first, "msg": f"refused as for {first}"}
+        errors += given
         if errors:
             return {"failed": True, "changed": False, "msg": _failure(errors)}
         warnings = [*resolved.warnings, *args.messages, *self._unused_hosts(task_vars)]
@@ -56,6 +61,17 @@ class ActionModule(ActionBase):
             "messages": resolved.messages + args.messages,
             "warnings": warnings,
         }
+
+    def _told_by(self, task_vars):
+        """The host that tells what is wrong with the command line, where that is the same as for this one; or None."""
+        host = task_vars["inventory_hostname"]
+        first = (task_vars.get("ansible_play_batch") or [host])[0]
+        given = load_extra_vars(self._loader)
+        # Which names there are, and what an expression stands for, may be another thing for each host.
+        known = task_vars["hostvars"][first]
+        same_names = host == first or known.get("inventory_dir") == task_vars.get("inventory_dir")
+        same_values = not any("{{" in str(value) or "{%" in str(value) for value in given.values())
+        return first if first != host and same_names and same_values else None
 
     def _names(self, task_vars, unreadable):
         """The names in the service files, the user's beside the inventory included; `None` when they cannot be read."""

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         arguments.setdefault("host", task_vars["inventory_hostname"])
         known = {}
         # With a project and services of the caller's own there is nothing that our settings could add.
-        if not all(arguments.get(name) for name in ("services", "project_name", "project_path")):
+        if any(arguments.get(name) in (None, "") for name in ("services", "project_name", "project_path")):
             try:
                 known = self._fill(arguments, task_vars)
             except (RenderError, settings.SettingsError) as error:

@@ -9,6 +9,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    action_words,
     bundle,
     caller,
     catalogue,
@@ -48,8 +49,9 @@ class ActionModule(ActionBase):
             arguments["progress"] = watch.token
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         result.pop("invocation", None)
-        for action in result.get("actions") or []:
-            display.display(f"{host}: {'would ' if self._task.check_mode else ''}{table.clean(action)}")
+        in_words = action_words.predicted if self._task.check_mode else action_words.past
+        for words in in_words(result.get("actions") or []):
+            display.display(f"{host}: {table.clean(words)}")
         if result.get("failed"):
             return _failed(table.clean(result.get("msg")), result.get("changed", False))
         for message in result["messages"]:

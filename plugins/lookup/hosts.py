@@ -37,11 +37,15 @@ _raw:
   elements: str
 """
 
-from ansible import context  # noqa: E402
+import re  # noqa: E402
+
+from ansible import constants, context  # noqa: E402
 from ansible.errors import AnsibleError  # noqa: E402
 from ansible.inventory.manager import InventoryManager  # noqa: E402
 from ansible.plugins.lookup import LookupBase  # noqa: E402
 
+# A pattern that is one name.
+_NAME = re.compile(r"[\w.-]+")
 _LOOKING_ONLY = ("syntax", "listhosts", "listtasks", "listtags")
 
 
@@ -62,6 +66,9 @@ class LookupModule(LookupBase):
         return [pattern]
 
     def _matches(self, pattern, groups, limit):
+        if _NAME.fullmatch(pattern) and not limit and pattern not in constants.LOCALHOST:
+            # The manager would warn of one that it does not know, and the error says it all.
+            return bool(groups.get(pattern)) or any(pattern in hosts for hosts in groups.values())
         inventory = InventoryManager(self._loader, parse=False)
         for group, hosts in groups.items():
             inventory.add_group(group)
@@ -77,6 +84,11 @@ def _no_host(pattern, groups, sources):
     inventory = f"the inventory ({where})" if where else "the inventory (give one with -i)"
     if pattern in groups:
         return f"No host to work on: the group '{pattern}' in {inventory} is empty. Add a host to it."
+    if not any(groups.values()):
+        return (
+            f"No host to work on: {inventory} is not there, or has no host. Go to the directory that init wrote, or "
+            "name your inventory with -i; ansible-playbook homelab.mediastack.init writes a new one."
+        )
     return (
         f"No host to work on: '{pattern}' matches nothing in {inventory}. "
         "Put your hosts into the group mediastack, or name others with -e mediastack_hosts=..."

@@ -19,6 +19,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.progress import
 
 PULL_DEADLINE = 3600
 PULLS_AT_ONCE = 3
+# What the engine says where a name has no address: Go's resolver, and the C library's.
+_NOT_FOUND = ("no such host", "name resolution", "server misbehaving")
 
 
 class PullError(DockerError):
@@ -124,12 +126,25 @@ def pull(docker, users, platforms=None, progress=SILENT):
 
     with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
         answers = dict(zip(users, pool.map(careful, users)))
-    refused = ["%s (for %s): %s" % (image, ", ".join(users[image]), why) for image, why in answers.items() if why]
+    refused = {image: why for image, why in answers.items() if why}
     if refused:
         raise PullError(
-            "%d of %d images could not be pulled, so no service was touched:\n  %s"
-            % (len(refused), len(users), "\n  ".join(refused))
+            "%d of %d images could not be pulled, so no service was touched:\n%s"
+            % (len(refused), len(users), _reasons(refused, users))
         )
+
+
+def _reasons(refused, users):
+    """Each reason once, with the images that it holds for: where a registry is not found, all of them have the same."""
+    images = {}
+    for image, why in refused.items():
+        images.setdefault(why, []).append("%s (for %s)" % (image, ", ".join(users[image])))
+    lines = ["  %s: %s" % (", ".join(named), why) for why, named in images.items()]
+    if any(words in why for why in images for words in _NOT_FOUND):
+        lines.append(
+            "The host finds no address for a registry: look to its DNS and its internet access, then run this again."
+        )
+    return "\n".join(lines)
 
 
 class Supply:

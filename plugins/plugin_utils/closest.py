@@ -10,8 +10,8 @@ import difflib
 _SAME_WORDS = 0.85
 # Alike enough to be worth a suggestion.
 _WORTH_A_HINT = 0.6
-# As many names as a reader takes in.
-_LISTED = 24
+# As many names as a reader takes in; the services are as many.
+_LISTED = 32
 
 
 def distance(left, right):

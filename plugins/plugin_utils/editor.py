@@ -2,19 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The user's editor, and a question, at the terminal that ansible-playbook was started from.
 
-Workers have neither terminal nor standard input. An editor works all the same when it gets the device as all three of
-its streams; it is opened so that it does not become the worker's controlling terminal.
+Workers have neither terminal nor standard input. The device is opened so that it does not become the worker's
+controlling terminal; an editor gets one of its own, see `editor_pty`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import termios
+
+from . import editor_pty
 
 INTERRUPT, END = b"\x03", b"\x04"
 _FALLBACKS = ("vi", "nano")
@@ -89,22 +90,14 @@ class Terminal:
 
         Raises:
             EditorError: it cannot be started.
+            OSError: the terminal is gone.
         """
-        # A worker of ansible-core 2.19 leads a session of its own, and its children do not get the user's Ctrl-C. Then
-        # the editor leads another, so that it can be ended together with what it has started.
-        alone = os.getpgrp() == os.getpid()
-        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._descriptor)
-        process = None
         try:
-            # It may be at work before we know it: a signal just then must not leave it behind.
-            with self.held():
-                process = subprocess.Popen([*words, path], start_new_session=alone, **streams)
-            return process.wait()
+            return editor_pty.run([*words, path], self._descriptor, self.held)
         except OSError as error:
+            if error.errno == errno.EIO:
+                raise
             raise EditorError(f"{words[0]} cannot be started: {error.strerror}. Set EDITOR to your editor.") from error
-        finally:
-            if process is not None and process.poll() is None:
-                _end(process, alone)
 
     def write(self, text):
         """Print *text* as it is."""
@@ -131,15 +124,3 @@ class Terminal:
                     return choice
         finally:
             termios.tcsetattr(self._descriptor, termios.TCSANOW, before)
-
-
-def _end(process, whole_group):
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            if whole_group:
-                os.killpg(process.pid, number)
-            else:
-                process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(1)
-            return

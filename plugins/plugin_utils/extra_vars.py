@@ -12,11 +12,14 @@ import dataclasses
 
 from ansible.utils.vars import load_extra_vars
 
-from . import log_options, report_files
+from . import leak_report, log_options, report_files
 from .closest import hint, near_miss
 from .plain_values import plain
 from .setting_types import CastError, cast
 
+MAX_CAPTURE = 3600
+# Where Ansible puts the words of -e that are not of the form name=value.
+_CUT_OFF = "_raw_params"
 _LIST = {"type": "list", "elements": "str", "default": []}
 # What each extra var is; its name, type, choices and default as in an argument specification.
 OPTIONS = {
@@ -29,6 +32,10 @@ OPTIONS = {
     "since": {"type": "str", "default": ""},
     "grep": {"type": "str", "default": ""},
     "follow": {"type": "bool", "default": False},
+    "kill_switch": {"type": "bool", "default": False},
+    "capture": {"type": "int", "default": 0},  # seconds
+    "on_leak": {"type": "str", "default": "report", "choices": ["report", "stop"]},
+    "show_host_ip": {"type": "bool", "default": False},
     "stop_apps": {"type": "bool", "default": False},
     "release_holds": {"type": "bool", "default": False},
     "setting": _LIST,
@@ -53,6 +60,7 @@ VERBS = {
     "vpn_status": (),
     "vpn_start": (),
     "vpn_stop": ("stop_apps",),
+    "leak_test": ("kill_switch", "capture", "on_leak", "show_host_ip", "output"),
     "config_show": ("setting",),
     "config_edit": ("file", "scope"),
     "config_validate": (),
@@ -109,16 +117,24 @@ def check(verb, given, known=None, template=None):
     names = VERBS[verb]
     values, errors, messages = {}, [], []
     for name in sorted(given, key=str):
-        if name in names or not isinstance(name, str) or name.startswith(("mediastack_", "ansible_")):
+        if name in names or not isinstance(name, str) or name.startswith(("mediastack_", "ansible_", _CUT_OFF)):
             continue
         near = near_miss(name, names)
-        if name in OPTIONS:
-            others = ", ".join(other for other, options in VERBS.items() if name in options)
+        other = name if name in OPTIONS else near_miss(name, OPTIONS)
+        if near and other != name:
+            errors.append(f"-e {name}=: {verb} knows no such name. Did you mean {near}=?")
+        elif other:
+            verbs = ", ".join(each for each, options in VERBS.items() if other in options)
+            what = f"-e {name}=" if other == name else f"-e {name}=: {other}=, if that is meant,"
             # Who names one service does not want all of them gone.
             told = errors if verb == "remove" else messages
-            told.append(f"-e {name}= has no effect on {verb}; it is for {others}.")
-        elif near:
-            errors.append(f"-e {name}=: {verb} knows no such name. Did you mean {near}=?")
+            told.append(f"{what} has no effect on {verb}; it is for {verbs}.")
+    if given.get(_CUT_OFF):
+        # What is left of -e is too little for what was asked: one of two services, or half a path.
+        errors.append(
+            f'-e: "{given[_CUT_OFF]}" is cut off from what stands before it: Ansible splits -e at spaces. Write lists '
+            "without them, service=sonarr,radarr, and quote a value with spaces: -e \"output='/my files/status.json'\"."
+        )
     for name in names:
         option = OPTIONS[name]
         if name not in given:
@@ -128,7 +144,7 @@ def check(verb, given, known=None, template=None):
             value = plain(template(given[name]) if template else given[name])
             # Services that only a host's own Compose files name are none to us; the action logs asks the host.
             names = None if verb == "logs" else known
-            values[name] = _checked(name, cast(value, option), names, errors, messages)
+            values[name] = _checked(verb, name, cast(value, option), names, errors, messages)
         except CastError as error:
             errors.append(f"-e {name}=: {error}{'' if str(error).endswith(('.', '?')) else '.'}")
         except Exception as error:  # a template of the user's may raise anything
@@ -138,14 +154,16 @@ def check(verb, given, known=None, template=None):
     return VerbArgs(verb, values, messages)
 
 
-def _checked(name, value, known, errors, messages):
+def _checked(verb, name, value, known, errors, messages):
     if value in ("", []):
         raise CastError("is empty. Leave it out for the default, or write a value")
-    if name in ("tail", "watch") and value < (1 if name == "watch" else 0):
-        raise CastError(f"{value} is too small; give a number of {'seconds' if name == 'watch' else 'lines'}")
+    if name in ("tail", "watch", "capture") and value < (0 if name == "tail" else 1):
+        raise CastError(f"{value} is too small; give a number of {'lines' if name == 'tail' else 'seconds'}")
+    if name == "capture" and value > MAX_CAPTURE:
+        raise CastError(f"{value} is too long; give at most {MAX_CAPTURE} seconds")
     if name == "output":
         try:
-            report_files.check_outputs(value)
+            report_files.check_outputs(value, *([leak_report.FORMATS] if verb == "leak_test" else []))
         except report_files.OutputError as error:
             raise CastError(str(error)) from error
         return value

@@ -85,6 +85,8 @@ def refuse(directory):
     Raises:
         FilesError: names what is there.
     """
+    if directory == os.path.dirname(directory):
+        raise FilesError(f"{directory} is no place for an inventory. Choose a directory of its own, such as ~/homelab.")
     if os.path.lexists(directory) and not os.path.isdir(directory):
         raise FilesError(f"{directory} is not a directory. Choose another.")
     for file in ("ansible.cfg", INVENTORY, *_COPIED, "host_vars"):

@@ -46,7 +46,8 @@ def choose_password(keyring, root, given, terminal=None):
     """
     if not keyring.empty:
         return None
-    outside = [root, init_vault.repository_of(root), init_vault.repository_of(os.getcwd())]
+    # Where this runs is no repository for that alone: it may be the user's home, in which the proposed file lies.
+    outside = [root, *filter(None, map(init_vault.repository_of, (root, os.getcwd())))]
     default = path = given or init_vault.default_password_file(os.environ)
     if terminal:
         terminal.title("Password of the encrypted settings")

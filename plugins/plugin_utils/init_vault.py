@@ -148,14 +148,14 @@ def new_password():
 
 
 def repository_of(directory):
-    """The git work tree that a directory is in, or the directory itself."""
+    """The git work tree that a directory is in, or `None`."""
     place = os.path.realpath(directory)
     while True:
         if os.path.exists(os.path.join(place, ".git")):
             return place
         above = os.path.dirname(place)
         if above == place:
-            return os.path.realpath(directory)
+            return None
         place = above
 
 

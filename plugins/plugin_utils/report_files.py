@@ -52,11 +52,12 @@ FORMATS = {
 """The end of a file's name → its format."""
 
 
-def check_outputs(output):
+def check_outputs(output, formats=tuple(FORMATS)):
     """Where to write: a list of absolute paths, and `-` for standard output.
 
     Args:
         output: a comma list of file names; empty for none.
+        formats: the ends that a name may have.
 
     Raises:
         OutputError: with everything that is wrong. No report is written here.
@@ -64,7 +65,7 @@ def check_outputs(output):
     found, errors = [], []
     for name in filter(None, (part.strip() for part in (output or "").split(","))):
         try:
-            where = name if name == STDOUT else _file(name)
+            where = name if name == STDOUT else _file(name, formats)
         except OutputError as error:
             errors.append(str(error))
             continue
@@ -75,10 +76,10 @@ def check_outputs(output):
     return found
 
 
-def _file(name):
+def _file(name, formats):
     path = os.path.realpath(os.path.expanduser(name))
-    if _suffix(name) not in FORMATS:
-        raise OutputError(f'"{name}" is neither - (standard output) nor a file name ending in {", ".join(FORMATS)}')
+    if _suffix(name) not in formats:
+        raise OutputError(f'"{name}" is neither - (standard output) nor a file name ending in {", ".join(formats)}')
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         raise OutputError(f'"{name}" is a directory; name a file in it')

@@ -84,7 +84,7 @@ def _properties(host, facts, rows):
             for key, value in entry.items():
                 if key != "device":
                     yield f"{group}.{_text(name)}.{key}", _plain(value)
-    for fact in report_facts.of_host(host, {"holds": facts["holds"]}, rows):
+    for fact in report_facts.of_host(host, {"holds": facts["holds"]}, ()):
         yield "hold", fact.text
 
 

@@ -90,11 +90,11 @@ class Home:
         file.chmod(0o755)
         return str(file)
 
-    def edit(self, editor, *arguments):
+    def edit(self, editor, *arguments, **more):
         """Run `config_edit` at a terminal."""
         command = shlex.join([str(harness.VENV / "ansible-playbook"), "homelab.mediastack.config_edit", *arguments])
         return pexpect.spawn(
-            command, cwd=str(self.directory), env=self.environment(EDITOR=editor, ANSIBLE_NOCOLOR="1"),
+            command, cwd=str(self.directory), env=self.environment(EDITOR=editor, ANSIBLE_NOCOLOR="1", **more),
             encoding="utf-8", timeout=60, dimensions=(40, 160),
         )  # fmt: skip
 
@@ -256,6 +256,36 @@ def test_ctrl_c_while_the_editor_runs(home):
     assert home.read(MINE) == before
     harness.wait_for(lambda: not os.path.exists(f"/proc/{process}"), 10, "the end of the editor")
     assert not os.path.exists(copy), "the copy may hold secrets"
+
+
+@pytest.mark.parametrize("program", ["ed", "ed -f --wait"])
+def test_an_editor_that_opens_its_terminal_itself(home, program):
+    """micro and emacs do; and what the arguments of EDITOR are is theirs. Ctrl-C is a key for the editor alone."""
+    editor = home.editor(
+        "ed",
+        'for file; do :; done; echo "mediastack_pgid: 1002 # $#" >> "$file"',
+        "exec < /dev/tty > /dev/tty && stty -isig && stty size && echo ready && head -n 1 | cat -v && stty isig",
+    )
+    child = home.edit(editor + program.removeprefix("ed"), "--limit", "nas")
+    child.expect("40 160\r\nready\r\n")
+    child.send("\x03ok\r")
+    text, code = end(child)
+    assert code == 0 and "^Cok" in text, text
+    assert f"mediastack_pgid: 1002 # {len(program.split())}\n" in home.read(MINE)
+
+
+@pytest.mark.parametrize("deaf", ["", "trap '' HUP"])
+def test_the_terminal_goes_away_while_the_editor_runs(home, deaf):
+    """Nothing is changed, and nothing stays: no process, no copy that may hold secrets."""
+    before = home.read(MINE)
+    mark = f"MEDIASTACK_TEST_MARK_{home.directory.name}"
+    editor = home.editor("ed", deaf, 'echo "mediastack_puid: 7" >> "$1"', 'echo "$1" ready', "sleep 100", "exit 0")
+    child = home.edit(editor, "--limit", "nas", TEST_MARK=mark)
+    child.expect(r"(/\S+/mediastack\.yml) ready\r\n")
+    copy = child.match[1]
+    harness.hang_up(child, mark)
+    assert home.read(MINE) == before
+    assert not os.path.exists(copy)
 
 
 def test_edit_an_encrypted_file(home):

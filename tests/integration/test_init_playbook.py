@@ -4,30 +4,32 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
-import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 
 import pytest
 import yaml
-from init_harness import ROOT, VENV, WIREGUARD_KEY, User
+from init_harness import VENV, WIREGUARD_KEY, User
+from stack_harness import free_ports, hang_up
 
-PROJECT = "in3-init"
-PORTS = {"qbittorrent": 26401, "sabnzbd": 26402, "prowlarr": 26403, "sonarr": 26404}
+PROJECT = f"msinit-{os.getpid()}"
+FIRST_PORT = free_ports()
+PORTS = dict(zip(("qbittorrent", "sabnzbd", "prowlarr", "sonarr"), range(FIRST_PORT + 1, FIRST_PORT + 5), strict=True))
 OFF = "bazarr, flaresolverr, unpackerr, radarr"
-SHARED = {"mediastack_vpn_control_port": 26400, "mediastack_ports": PORTS}
+SHARED = {"mediastack_vpn_control_port": FIRST_PORT, "mediastack_ports": PORTS}
 BACK_UP = "Back this file up: nobody can recover it"
 
 
 @pytest.fixture
-def user(request):
-    """A user whose directories lie on a real disk, not in a temporary file system; gone afterwards."""
-    place = ROOT / "build" / "init-test" / request.node.name.partition("[")[0]
-    shutil.rmtree(place, ignore_errors=True)
-    yield User(place, PROJECT)
-    shutil.rmtree(place)
+def user():
+    """A user whose directories are gone afterwards. Not pytest's own: whoever has PUID could not come so far."""
+    with tempfile.TemporaryDirectory(prefix="init-test-") as place:
+        pathlib.Path(place).chmod(0o755)
+        yield User(place, PROJECT)
 
 
 def to_the_end_of_vpn(user):
@@ -179,6 +181,17 @@ def test_ctrl_c_leaves_no_trace(user, where):
         session.answer(question, text)
     assert session.press(where) == 2, session.transcript
     assert "Interrupted. Nothing was changed." in session.transcript and "Traceback" not in session.transcript
+    assert user.snapshot() == before
+
+
+def test_a_terminal_that_goes_away_leaves_no_trace_and_no_process(user):
+    options = user.inventory(**SHARED)
+    before = user.snapshot()
+    mark = user.extra["TEST_MARK"] = f"mark of {user.place}"
+    session = user.at_terminal(*options)
+    session.answer("number of a disk", str(user.data))
+    session.child.expect("Library and downloads in it")
+    hang_up(session.child, mark)
     assert user.snapshot() == before
 
 

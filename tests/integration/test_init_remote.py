@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 import yaml
-from init_harness import ROOT, WIREGUARD_KEY, User
+from init_harness import WIREGUARD_KEY, User
 from nested import CLIENT_PACKAGES, image, run
 from stack_harness import wait_for
 
@@ -24,9 +26,15 @@ OFF = "bazarr, flaresolverr, unpackerr, radarr"
 
 
 @pytest.fixture
-def user():
-    place = ROOT / "build" / "init-remote-test"
-    shutil.rmtree(place, ignore_errors=True)
+def place():
+    """Not pytest's own directory: whoever has PUID could not come so far."""
+    with tempfile.TemporaryDirectory(prefix="init-remote-test-") as found:
+        pathlib.Path(found).chmod(0o755)
+        yield pathlib.Path(found)
+
+
+@pytest.fixture
+def user(place):
     found = User(place, PROJECT)
     programs = place / "programs"
     programs.mkdir()
@@ -38,8 +46,7 @@ def user():
     found.extra["PATH"] = f"{programs}:{found.environment['PATH']}"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "key")])
     (place / "ssh_config").write_text(f"IdentityFile {place}/key\nUserKnownHostsFile {place}/known_hosts\n")
-    yield found
-    shutil.rmtree(place)
+    return found
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ all:
 def playbook(tmp_path):
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
 
-    def run(*arguments, hosts=HOSTS, **environment):
+    def run(*arguments, hosts=HOSTS, book=str(tmp_path / "play.yml"), **environment):
         (tmp_path / "hosts.yml").write_text(hosts, encoding="utf-8")
         environment = {"XDG_CONFIG_HOME": str(tmp_path), **environment}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDIASTACK_")}
@@ -57,7 +57,7 @@ def playbook(tmp_path):
                 str(pathlib.Path(sys.executable).with_name("ansible-playbook")),
                 "-i",
                 str(tmp_path / "hosts.yml"),
-                str(tmp_path / "play.yml"),
+                book,
                 *arguments,
             ],
             cwd=ROOT,
@@ -111,6 +111,42 @@ def test_no_host_to_work_on_is_an_error(playbook, arguments, hosts, message):
     assert code != 0
     assert "No host to work on: " in output
     assert message in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ("mediastack: {}", "the group 'mediastack' in the inventory (HOSTS) is empty. Add a host to it."),
+        (
+            "other: {hosts: {web: {}}}",
+            (
+                "'mediastack' matches nothing in the inventory (HOSTS). Put your hosts into the group mediastack, or "
+                "name others with -e mediastack_hosts=..."
+            ),
+        ),
+    ],
+)
+def test_of_an_empty_or_missing_group_a_verb_says_one_sentence(playbook, tmp_path, hosts, message):
+    code, output = playbook(hosts=hosts, book="homelab.mediastack.status")
+    assert code != 0
+    assert output.strip() == "[ERROR]: No host to work on: " + message.replace("HOSTS", str(tmp_path / "hosts.yml"))
+
+
+def test_a_refused_command_line_is_told_once_and_stops_every_host(playbook):
+    hosts = HOSTS.replace("mediastack_vpn_provider: nordvpn", "mediastack_vpn_enabled: false")
+    code, output = playbook("-e", "output=table.txt", hosts=hosts, book="homelab.mediastack.status")
+    assert code != 0
+    assert output.count('"table.txt" is neither - (standard output) nor a file name ending in') == 1
+    assert output.count("FAILED!") == 1 and output.count("failed=1") == 2, output
+
+    # What is wrong with one host alone is told of that host.
+    wrong = HOSTS.replace("mediastack_vpn_enabled: false", "mediastack_puid: many")
+    code, output = playbook("-e", "output=table.txt", hosts=wrong, book="homelab.mediastack.status")
+    assert code != 0 and output.count("table.txt") == 2 and '"many" is not a whole number' in output, output
+
+    # An expression may be refused for one host and not for the first.
+    code, output = playbook("-e", "output={{ inventory_hostname }}.txt", hosts=hosts, book="homelab.mediastack.status")
+    assert code != 0 and '"nas.txt" is' in output and '"nas2.txt" is' in output, output
 
 
 def test_nothing_fails_where_nothing_runs(playbook):

@@ -64,6 +64,8 @@ def test_a_retired_name_selects_its_successor():
         ("start", {"service": " , "}, "-e service=: is empty."),
         ("start", {"service": None}, "-e service=: is empty."),
         ("start", {"service": "sonar"}, '-e service=: "sonar" is not a service. Did you mean sonarr?'),
+        # Whoever is far off sees what there is.
+        ("start", {"service": "zzz"}, '-e service=: "zzz" is not a service. Valid: authentik, authentik-server,'),
         ("start", {"service": {"a": 1}}, "-e service=: {'a': 1} is a map, not a list."),
         ("start", {"service": [8]}, "-e service=: 8 is a number, not a text."),
         ("stop", {"profiles": "musik"}, '-e profiles=: "musik" is not a profile. Did you mean music?'),
@@ -98,6 +100,15 @@ def test_an_extra_var_of_another_verb_is_pointed_out():
     ]
 
 
+def test_a_misspelt_extra_var_of_another_verb_is_pointed_out_and_stops_remove():
+    """`remove -e servcie=sonarr` took the whole stack away."""
+    told = "-e servcie=: service=, if that is meant, has no effect on {}; it is for start, stop, "
+    (message,) = check("site", servcie="sonarr").messages
+    assert message.startswith(told.format("site"))
+    (message,) = errors("remove", servcie="sonarr")
+    assert message.startswith(told.format("remove"))
+
+
 @pytest.fixture
 def command_line(monkeypatch):
     def give(*extra):
@@ -118,3 +129,15 @@ def test_from_the_command_line(command_line, tmp_path):
     file.write_text("profiles: [music]\n", encoding="utf-8")
     assert command_line(f"@{file}").values["profiles"] == ["music"]
     assert command_line().values == {"service": [], "profiles": [], "release_holds": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "cut_off"), [("service=sonarr, authentik", "authentik"), ("service=sonarr my profiles=music", "my")]
+)
+def test_words_that_ansible_cuts_off_are_an_error(command_line, given, cut_off):
+    """`stop -e "service=sonarr, radarr"` stopped sonarr only."""
+    with pytest.raises(extra_vars.ExtraVarsError) as caught:
+        command_line(given)
+    (message,) = caught.value.errors
+    assert message.startswith(f'-e: "{cut_off}" is cut off')
+    assert "service=sonarr,radarr" in message

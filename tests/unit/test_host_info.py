@@ -7,7 +7,6 @@ from __future__ import annotations
 import collections
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     host_platform,
     host_storage,
     mounts,
+    preflight_paths,
     write_probe,
 )
 
@@ -208,15 +208,13 @@ def request(base, **more):
 
 
 @pytest.fixture
-def place(request):
-    """A directory on a real disk: pytest's own may be on a tmpfs, which is refused."""
-    parent = request.config.rootpath / "build" / "host-info-test"
-    parent.mkdir(parents=True, exist_ok=True)
-    # Its own, for there may be another worker.
-    directory = pathlib.Path(tempfile.mkdtemp(dir=parent))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+def place(monkeypatch):
+    """A directory that counts as one on a disk: the temporary ones may be on a tmpfs, which is refused."""
+    monkeypatch.setattr(preflight_paths, "_VOLATILE", ())
+    # Not pytest's own: whoever has PUID could not come so far.
+    with tempfile.TemporaryDirectory(prefix="host-info-test-") as directory:
+        pathlib.Path(directory).chmod(0o755)
+        yield pathlib.Path(directory)
 
 
 def test_directories_that_are_still_to_be_made_are_tried_and_nothing_stays(place):

@@ -154,6 +154,22 @@ def test_a_known_password_is_used_as_it_is(tmp_path):
         init_vault.Keyring([("mine", VaultSecret(b"other"))]).decrypt(data, "x")
 
 
+def test_from_the_home_directory_the_proposed_password_file_does(tmp_path, monkeypatch):
+    """Whoever begins in his home, as the README does, was refused the very file that was proposed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    inventory = str(tmp_path / "homelab")
+    password = init_plan.choose_password(init_vault.Keyring([]), inventory, "")
+    assert password.full == str(tmp_path / ".config" / "mediastack" / "vault-password")
+    with pytest.raises(init_vault.VaultError, match="may be committed"):
+        init_plan.choose_password(init_vault.Keyring([]), inventory, "~/homelab/password")
+    # A home that is a repository is one.
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(init_vault.VaultError, match="may be committed"):
+        init_plan.choose_password(init_vault.Keyring([]), inventory, "")
+
+
 def test_a_new_password_is_strong_and_never_the_same():
     assert len({init_vault.new_password() for _turn in range(5)}) == 5
     assert len(init_vault.new_password()) >= 43
@@ -291,6 +307,11 @@ def test_nothing_in_a_directory_is_overwritten(tmp_path, name):
         init_directory.refuse(str(tmp_path))
     with pytest.raises(FilesError, match="is not a directory"):
         init_directory.refuse(str(tmp_path / name))
+
+
+def test_the_root_of_the_file_system_is_no_place_for_an_inventory():
+    with pytest.raises(FilesError, match="/ is no place for an inventory"):
+        init_directory.refuse("/")
 
 
 def test_names_of_hosts():

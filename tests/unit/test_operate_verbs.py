@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from ansible.errors import AnsiblePromptNoninteractive
+from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 
 from ansible_collections.homelab.mediastack.plugins.action import confirm_hosts, credentials
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
@@ -141,6 +141,14 @@ def test_each_host_is_asked_for_and_each_answer_counts(monkeypatch):
 def test_without_a_terminal_the_line_to_write_is_named(monkeypatch):
     result, _asked = confirm(monkeypatch)
     assert result["failed"] and "-e confirm=nas,attic" in result["msg"] and "Nothing was touched" in result["msg"]
+
+
+def test_ctrl_c_at_the_question_touches_nothing_and_says_so(monkeypatch):
+    def interrupted(_text):
+        raise AnsiblePromptInterrupt("user interrupt")
+
+    monkeypatch.setattr(confirm_hosts, "display", SimpleNamespace(prompt_until=interrupted))
+    assert confirm_hosts._ask("nas", "delete it", ["nas"]) == "interrupted"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,21 @@ def test_a_queue(queue, text):
     assert report_facts.queue(queue) == text
 
 
+def test_a_hold_that_a_services_own_message_tells_is_told_once():
+    words = "held stopped since 2026-11-22 20:39 +0000 by anna@laptop"
+    entry = {"verb": "stop", "who": "anna@laptop", "when": "2026-11-22T20:39:03+00:00", "why": "stop"}
+    held = {"sonarr": entry, "radarr": entry, "vpn": {**entry, "verb": "vpn_stop"}}
+
+    def left(*rows):
+        return [fact.text.split()[0] for fact in report_facts.of_host("nas", {"holds": held}, rows)]
+
+    told = {**report_sample.row("sonarr", "STOPPED", f"{words}; run start"), "host": "nas"}
+    assert left(told) == ["radarr", "vpn"]
+    behind = {**report_sample.row("qbittorrent", "DEGRADED", f"no answer; the VPN is {words}"), "host": "nas"}
+    assert left(told, behind) == ["radarr"]
+    assert left({**told, "host": "attic"}) == left({**told, "message": "crashed"}) == ["sonarr", "radarr", "vpn"]
+
+
 def test_a_hold_of_which_little_is_known():
     assert report_facts.held("sonarr", {}).text == "sonarr held since an unknown time by somebody"
 
