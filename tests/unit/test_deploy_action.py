@@ -25,7 +25,7 @@ OFF = {"mediastack_vpn_enabled": False, "mediastack_profiles": [], "mediastack_b
 class Run:
     """One run of the action on a fake host, with what it handed over and printed."""
 
-    def __init__(self, monkeypatch, tmp_path, task_args=None, extra_vars=None, answer=None, **variables):
+    def __init__(self, monkeypatch, tmp_path, task_args=None, extra_vars=None, answer=None, check=False, **variables):
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
         arguments = {"extra_vars": tuple(f"{name}={value}" for name, value in (extra_vars or {}).items())}
         monkeypatch.setattr(context, "CLIARGS", CLIArgs(arguments))
@@ -35,7 +35,7 @@ class Run:
         task = SimpleNamespace(
             args=task_args or {},
             async_val=0,
-            check_mode=False,
+            check_mode=check,
             diff=False,
             no_log=False,
             environment=None,
@@ -103,6 +103,22 @@ def test_messages_are_printed_once_and_only_when_something_was_done(run):
     done = run(answer={"messages": ["VPN OFF: torrents use your own address", "gluetun was restarted"]})
     assert done.printed == ["nas: VPN OFF: torrents use your own address", "nas: gluetun was restarted"]
     assert run(answer={"engine_missing": True}).printed == []
+
+
+def test_check_mode_says_what_would_be_done_and_a_real_run_what_it_took_away(run):
+    """`stop --check` said `changed` and nothing else, and `site` took containers away without a word."""
+    actions = ["remove readarr: readarr is no longer wanted", "stop sonarr: asked for", "stop radarr: asked for"]
+
+    def said(**answer):
+        done = run(answer=answer, check=answer.pop("check", False))
+        return [line for line in done.printed if "VPN OFF" not in line]
+
+    assert said(actions=actions, check=True) == [
+        "nas: would remove readarr: readarr is no longer wanted",
+        "nas: would stop sonarr, radarr: asked for",
+    ]
+    assert said(actions=actions) == ["nas: removed readarr: readarr is no longer wanted"]
+    assert said(actions=actions, failed=True) == []
 
 
 def test_options_of_the_task_win_over_settings(run):
