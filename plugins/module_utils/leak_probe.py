@@ -6,10 +6,8 @@ returns what was seen as JSON; `leak_judge.py` says what it means.
 
 from __future__ import annotations
 
+import codecs
 import concurrent.futures
-
-# Of a child process, which should not import any more.
-import encodings.idna  # noqa: F401
 import http.client
 import ipaddress
 import os
@@ -20,6 +18,9 @@ import struct
 import urllib.parse
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import leak_dns, leak_routes
+
+# Names are looked up in a child process, which should not import any more.
+codecs.lookup("idna")
 
 MAX_BODY = 65536
 ROUTE_TARGETS = ("1.1.1.1", "208.67.222.222")

@@ -15,7 +15,7 @@ import sys
 import time
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
-    carry_out,  # noqa: F401 (imported late elsewhere, see above)
+    carry_out,
     compose_cli,
     engine_state,
     holds,
@@ -30,6 +30,9 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.gluetun_http im
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import LockError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
 from ansible_collections.homelab.mediastack.plugins.module_utils.vpn_tunnel import CONTROL_KEY, READ_KEY, VpnError
+
+# Imported late elsewhere, see above.
+_LATE = (carry_out,)
 
 PROGRAM = "mediastack-repair"
 WELL, FAILED, WOULD_CHANGE = 0, 1, 3
@@ -217,7 +220,8 @@ def _own_path(project_path):
 
 def _print(lines, stream, before=""):
     for line in lines:
-        print(before + line, file=stream, flush=True)
+        stream.write("%s%s\n" % (before, line))
+    stream.flush()
 
 
 def _finish(options, done, error, out, err):

@@ -107,7 +107,8 @@ attributes:
     support: full
   check_mode:
     support: partial
-    description: Only tells what would be tried.
+    description: Can run in check mode.
+    details: Nothing is tried then; it only tells what would be.
   diff_mode:
     support: full
     description: Shows what is stopped.

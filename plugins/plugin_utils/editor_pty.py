@@ -77,7 +77,7 @@ def _carry(process, terminal, master):
         # What it showed last is carried, too, even where something that it has started keeps the terminal.
         over = process.poll() is not None
         sources = [master] if over or len(typed) > _CHUNK else [master, terminal]
-        ready, writable, _ = select.select(sources, [master] if typed else [], [], 0 if over else _PAUSE)
+        ready, writable, _errors = select.select(sources, [master] if typed else [], [], 0 if over else _PAUSE)
         _copy_size(terminal, master)
         if master in ready:
             shown = _read(master)

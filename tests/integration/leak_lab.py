@@ -105,7 +105,7 @@ class LeakLab:
             ],
             down=[["ip", "link", "set", "tun0", "down"]],
         )
-        pathlib.Path(f"/proc/{self.gluetun}/root/etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
+        pathlib.Path("/proc", str(self.gluetun), "root", "etc", "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
     def pid_of(self, name):
         """The process of a container."""

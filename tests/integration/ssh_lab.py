@@ -113,7 +113,7 @@ class UserHost:
 
     def left(self):
         """What runs left there: their files, and processes of the user or of Ansible."""
-        files = self.sh("find /root/.ansible /home/you/.ansible -type f 2>/dev/null || true").split()
+        files = self.sh("find ~/.ansible ~you/.ansible -type f 2>/dev/null || true").split()
         listing = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null; echo; done"
         return files + [line for line in self.sh(listing).splitlines() if "python" in line or "sudo" in line]
 
