@@ -10,7 +10,7 @@ import time
 import pytest
 from compose_stack_lab import QUICK, docker, until
 
-VERSIONS = ["2.20.3", None]
+VERSIONS = [pytest.param("2.20.3", marks=pytest.mark.long), None]
 REPAIR_SECONDS = 10
 
 

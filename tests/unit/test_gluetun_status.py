@@ -119,7 +119,7 @@ def test_an_expected_port_that_does_not_come(changes, words):
     with wire.WireServer(lambda request: wire.well(request, **changes)) as server:
         begun = time.monotonic()
         message = refused(url=server.url, expect_port_forwarding=True, wait_timeout=0.6)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     assert f"{server.url}: a forwarded port is expected, but " in message
     assert words in message
 
