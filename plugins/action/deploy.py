@@ -55,6 +55,9 @@ _RETURNED = (
     "mediastack_wait_timeout",
 )
 
+# Actions that nothing else tells of when a run is over.
+_TOLD = ("remove ", "set how ")
+
 service_files.warm()
 repair_program.warm()
 
@@ -112,13 +115,13 @@ class ActionModule(ActionBase):
         return result
 
     def _actions(self, result):
-        """What the run would do, or has taken away: what it brings up tells itself by its progress and its health."""
+        """What the run would do, or has taken away or set: what it brings up tells of itself by progress and health."""
         if result.get("failed"):
             return []
         actions = result.get("actions") or []
         if self._task.check_mode:
             return action_words.predicted(actions)
-        return action_words.past(action for action in actions if action.startswith("remove "))
+        return action_words.past(action for action in actions if action.startswith(_TOLD))
 
     def _execute(self, request, arguments, values, task_vars):
         """Run the module, again with what is held started on the host where the inventory does not select that."""

@@ -446,6 +446,11 @@ def _nothing_done(result):
 def refuse_nonsense(module, parameters):
     """Fail for parameters that contradict one another."""
     bundle = parameters["bundle"]
+    if parameters["forwarding"] and not (bundle and parameters["health"]):
+        module.fail_json(
+            msg="forwarding needs bundle, which has the keys of its services, and health: give both, or leave it out",
+            duration_ms=0,
+        )
     if bundle and parameters["profiles"]:
         module.fail_json(
             msg="profiles is for a project without bundle: what a bundle holds is selected already", duration_ms=0

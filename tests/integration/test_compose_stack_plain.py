@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
-from compose_stack_lab import IMAGE, ROOT, docker
+from compose_stack_lab import IMAGE, MODULE, ROOT, docker
 
 VERSIONS = [
     "2.20.3",
@@ -177,6 +178,19 @@ def test_parameters_that_contradict(lab, tmp_path):
     process = lab.start_process(profiles=["x"])
     out, _err = process.communicate(timeout=30)
     assert "profiles is for a project without bundle" in json.loads(out)["msg"]
+
+
+def test_a_forwarded_port_needs_the_keys_of_a_bundle():
+    arguments = {"project_path": "/srv/nowhere", "forwarding": [{"name": "gluetun"}]}
+    done = subprocess.run(
+        [sys.executable, "-m", MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        env=dict(os.environ, PYTHONPATH=str(ROOT / ".ansible" / "collections")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "forwarding needs bundle, which has the keys of its services, and health" in json.loads(done.stdout)["msg"]
 
 
 def test_engine_that_does_not_answer(lab):
