@@ -13,7 +13,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files im
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import load_manifest
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import MASK, SECRET_KINDS, TOKEN
 
-_ENCODINGS = {"xml": "xml", "json": "json", "json2": "json", "yaml": "yaml", "ini": "line"}
+_ENCODINGS = {"xml": "xml", "json": "json", "json2": "json", "yaml": "yaml", "ini": "line", "text": "line"}
 # What a NAS or a desktop leaves in any directory says nothing about an app.
 _IGNORED = ("lost+found", "@eaDir", ".DS_Store", "#recycle", "Thumbs.db", ".@__thumb")
 

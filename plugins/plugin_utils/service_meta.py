@@ -8,7 +8,7 @@ from .errors import did_you_mean
 
 EXPOSURES = ("ui", "lan", "loopback", "none", "vpn")
 PROTOCOLS = ("tcp", "udp", "both")
-PRESET_FORMATS = ("xml", "ini", "yaml", "json")
+PRESET_FORMATS = ("xml", "ini", "yaml", "json", "text")
 LOGIN_KINDS = ("preset", "env", "servarr", "jellyfin", "wizard", "none", "no_ui")
 SNAPSHOT_METHODS = ("sqlite", "pg_dump", "copy")
 SECRET_KINDS = ("hex", "alnum")
@@ -149,6 +149,9 @@ def _check_presets(presets):
         problems += _choice(f"presets[{number}].format", preset.get("format"), PRESET_FORMATS, required=True)
         if not isinstance(preset.get("content", ""), str):
             problems.append(f"{place}.content must be text")
+        if preset.get("format") == "text" and preset.get("keys"):
+            problems.append(f"{place}.keys: a file of the format text has none; it is written whole or left alone")
+            continue
         for entry in preset.get("keys") or []:
             if not isinstance(entry, dict) or not isinstance(entry.get("key"), list) or "value" not in entry:
                 problems.append(f"{place}.keys: {entry!r} must be a map with 'key' (a list) and 'value'")

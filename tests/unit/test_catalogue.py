@@ -204,6 +204,13 @@ def test_a_second_torrent_client_is_behind_the_vpn_without_being_listed(world):
             "presets[0].path is '../x'",
         ),
         (
+            MINIMAL.replace(
+                "profiles: [mine]",
+                "profiles: [mine], presets: [{path: x, format: text, keys: [{key: [a], value: b}]}]",
+            ),
+            "presets[0].keys: a file of the format text has none",
+        ),
+        (
             MINIMAL.replace("profiles: [mine]", "profiles: [mine], secrets: {k: {generate: {kind: hex, length: 2}}}"),
             "8 to 256 characters",
         ),

@@ -222,6 +222,15 @@ def test_keys_beat_the_content(tmp_path, tokens):
     assert path.read_text() == "[misc]\nport = 8085\n"
 
 
+def test_text_is_written_whole_or_left_alone(tmp_path, tokens):
+    path = tmp_path / "gluetun" / "post-rules.txt"
+    wanted = preset(path, "text", "iptables -L\n", [])
+    presets.apply(presets.plan([wanted], tokens))
+    assert path.read_text() == "iptables -L\n"
+    path.write_text("iptables -S\n")
+    assert presets.plan([wanted], tokens) == []
+
+
 def test_a_broken_preset_is_named(tmp_path, tokens):
     with pytest.raises(FileError, match="the preset .*config.xml of sonarr is not sound"):
         presets.plan([preset(tmp_path / "sonarr" / "config.xml", content="<Config>", keys=API_KEY)], tokens)

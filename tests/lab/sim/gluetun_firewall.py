@@ -7,14 +7,18 @@ iptables rule that gluetun writes, in its order. gluetun writes them one by one;
 transaction.
 """
 
+import contextlib
 import ipaddress
 import json
+import pathlib
 import subprocess
 
 INTERFACE = "tun0"
 MARK, TUNNEL_TABLE = 0xCA6C, 51820
 OUTBOUND_TABLE, INBOUND_TABLE = 199, 200
 LOCAL_PRIORITY, OUTBOUND_PRIORITY, INBOUND_PRIORITY, TUNNEL_PRIORITY = 98, 99, 100, 101
+USER_RULES = "/iptables/post-rules.txt"
+USER_PROGRAMS = ("iptables", "ip6tables")
 #: IPv6 needs its neighbours (gluetun: ff02::1:ff00:0/104 out, the local subnets in and out).
 NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept"
 TABLE = """
@@ -66,6 +70,21 @@ def default_routes():
 def family(address):
     """Return nft's word for the family of an address, interface or network."""
     return "ip6" if address.version == 6 else "ip"
+
+
+def run_user_rules(path=USER_RULES):
+    """Run the rules of the user's file as gluetun does (RunUserPostRules): with iptables itself, in order.
+
+    A line that begins with none of its program names is left out without a word, as gluetun leaves it out. Raises
+    OSError at the first rule that fails; gluetun then ends.
+    """
+    lines = []
+    with contextlib.suppress(FileNotFoundError):
+        lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
+    for line in lines:
+        program, _space, rule = line.partition(" ")
+        if program.removesuffix("-nft").removesuffix("-legacy") in USER_PROGRAMS and rule:
+            run(program.removesuffix("-nft").removesuffix("-legacy"), *rule.split())
 
 
 class Firewall:
@@ -126,6 +145,11 @@ class Firewall:
     def apply(self):
         """Set the rules, all at once. Raises OSError with nft's words; the old ones then stay."""
         run("nft", "--file", "-", stdin=self.text())
+
+    def enable(self):
+        """Raise the kill switch as a start does: the rules, then the user's. Raises OSError; gluetun then ends."""
+        self.apply()
+        run_user_rules()
 
     def routing(self):
         """Return ip(8) commands: own networks by the main table, answers from where the question came, LAN subnets."""

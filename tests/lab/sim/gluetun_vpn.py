@@ -72,7 +72,7 @@ class Vpn:
     def prepare(self):
         """Raise the kill switch and set the routing, before anything else runs. Raises OSError."""
         self.firewall.read()
-        self.firewall.apply()
+        self.firewall.enable()
         self.log("INFO", "[firewall] enabled successfully")
         self.firewall.set_routing()
 

@@ -121,7 +121,7 @@ class APP(core.App):
                 return
             firewall = gluetun_firewall.Firewall(outbound)
             firewall.read()
-            firewall.apply()
+            firewall.enable()
         except OSError as error:
             refuse(f"enabling firewall: {error}")
         own = ", ".join(str(own.network) for _interface, own in firewall.links)
