@@ -1,8 +1,17 @@
 # The VPN: a tunnel, an internet behind it, and captures of what leaves beside it (tests/vpn/README.md).
 
-.PHONY: test-vpn
+.PHONY: test-vpn test-vpn-short
 
-test-vpn: setup-test setup-lab engine  ## a real tunnel in a world of its own: nothing leaves beside it
+vpn_tests = tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15
+
+test-vpn: setup-test setup-lab engine  ## a real tunnel in a world of its own: nothing leaves beside it, whatever happens
 	@mkdir -p build/test
 	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
-	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/vpn.xml tests/vpn
+	@$(vpn_tests) --junitxml=build/test/vpn.xml tests/vpn
+	@.venv/bin/python tests/vpn/chaos_results.py --docs
+
+test-vpn-short: setup-test setup-lab engine
+	@mkdir -p build/test
+	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
+	@$(vpn_tests) --junitxml=build/test/vpn.xml -m "not full" tests/vpn
+	@.venv/bin/python tests/vpn/chaos_results.py

@@ -34,8 +34,11 @@ def _image():
 
 
 @contextlib.contextmanager
-def host(name):
-    """A booted host for the length of a `with`; removed with its volume afterwards."""
+def host(name, *options):
+    """A booted host for the length of a `with`; removed with its volume afterwards.
+
+    `options`: further words for ``docker create``.
+    """
     _image()
     run(["docker", "rm", "-f", "-v", name], check=False)
     run(["docker", "volume", "rm", name], check=False)
@@ -46,7 +49,7 @@ def host(name):
         flags += ["--security-opt", option]
     flags += ["--device-cgroup-rule", "a *:* rwm", "--tmpfs", "/run", "--tmpfs", "/run/lock"]
     flags += ["-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", f"{name}:/var/lib/docker"]
-    run(["docker", "create", "--name", name, *flags, IMAGE])
+    run(["docker", "create", "--name", name, *flags, *options, IMAGE])
     try:
         for unit in ("docker", "containerd"):
             archive = f"d=$(mktemp -d); mkdir -p $d/etc/systemd/system/{unit}.service.d"

@@ -132,3 +132,12 @@ def test_resolv_conf_is_rewritten_in_place(tmp_path):
     gluetun_dns.use_own(str(path))
     assert path.read_text() == "nameserver 127.0.0.1\noptions ndots:0\n"
     assert path.stat().st_ino == before
+
+
+def test_a_command_keeps_its_quotes():
+    """Surrounding quotes go from other settings only."""
+    command = "/bin/sh -c 'echo {{PORT}}'"
+    env = {"VPN_PORT_FORWARDING_UP_COMMAND": command, "VPN_TYPE": "'wireguard'"}
+    source = gluetun_rules.Source(env, "/nonexistent", "/nonexistent")
+    assert source.get("VPN_PORT_FORWARDING_UP_COMMAND") == command
+    assert source.get("VPN_TYPE") == "wireguard"

@@ -14,6 +14,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from world import World  # noqa: E402
 
 
+def pytest_configure(config):
+    """Tests marked `full` repeat what a short form shows, with more events."""
+    config.addinivalue_line("markers", "full: only in `make test-vpn`, not in `make test`")
+
+
 @pytest.fixture(scope="session")
 def images():
     """The lab's gluetun, made of what is in the checkout."""

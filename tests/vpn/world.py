@@ -61,6 +61,7 @@ class World:
     * ``resolver``, ``resolver6``: the DNS server that logs; ``echo.example`` and every other name is the echo's
       address, ``tracker.example`` the trackers'
     * ``tracker_address``, ``tracker_url`` (``udp://…``), ``tracker_url6``, ``tracker_http_url`` (``http://…/announce``)
+    * ``news_address``: an NNTP server on port 119 (``news.example``) that has every article, slowly
     * ``direct``: the Capture of the direct route, which runs from entry to exit
     """
 
@@ -302,7 +303,7 @@ class World:
 
     def seen(self, kind=None, since=0.0):
         """Return what reached the internet's services, oldest first: dicts with ``at`` (seconds since the epoch),
-        ``kind`` (echo, dns, announce), ``source`` (address) and what the kind has.
+        ``kind`` (echo, dns, announce, news), ``source`` (address) and what the kind has.
         """
         entries = [json.loads(line) for line in self.read("seen.jsonl").splitlines()]
         return [entry for entry in entries if kind in (None, entry["kind"]) and entry["at"] >= since]
@@ -314,6 +315,10 @@ class World:
     def dns_queries(self, since=0.0):
         """Return the DNS queries: ``source``, ``name``, ``type`` (number), ``transport``."""
         return self.seen("dns", since)
+
+    def articles(self, since=0.0):
+        """Return the articles that were fetched: ``source``, ``article``."""
+        return self.seen("news", since)
 
     def echoes(self, since=0.0):
         """Return the requests to the echo: ``source``, ``path``."""

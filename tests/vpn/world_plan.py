@@ -138,6 +138,7 @@ class Plan:
             "tracker_url": f"udp://{self.far(3)}:6969/announce",
             "tracker_url6": f"udp://[{self.far6(3)}]:6969/announce",
             "tracker_http_url": f"http://{self.far(3)}/announce",
+            "news_address": self.far(4),
         }
 
     def for_the_inside(self):
@@ -146,6 +147,7 @@ class Plan:
             "echo": [self.far(1), self.far6(1)],
             "resolver": [self.far(2), self.far6(2)],
             "tracker": [self.far(3), self.far6(3)],
+            "news": [self.far(4), self.far6(4)],
             "provider": self.near(7),
             "exits": [self.exit(number) for number in range(10)],
             "exits6": [self.exit6(number) for number in range(10)],
@@ -207,8 +209,8 @@ def plug(plan, internet, provider):
             "link set provider master br0",
             f"address add {plan.near(1)}/27 dev br0",
             f"address add {plan.near6(1)}/64 dev br0 nodad",
-            *(f"address add {plan.far(number)}/32 dev lo" for number in (1, 2, 3)),
-            *(f"address add {plan.far6(number)}/128 dev lo nodad" for number in (1, 2, 3)),
+            *(f"address add {plan.far(number)}/32 dev lo" for number in (1, 2, 3, 4)),
+            *(f"address add {plan.far6(number)}/128 dev lo nodad" for number in (1, 2, 3, 4)),
             "link set lo up",
             "link set host up",
             "link set provider up",

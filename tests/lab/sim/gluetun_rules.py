@@ -95,6 +95,9 @@ def not_one_of(value, choices):
     return f"value is not one of the possible choices: {value} must be one of {listed(choices)}"
 
 
+AS_IT_IS = re.compile(r"_(COMMAND|USER|PASSWORD|CERT|KEY|PASSPHRASE|FLAGS|CUSTOM_CONFIG)$")
+
+
 class Source:
     """Secret files, then files, then the environment."""
 
@@ -117,7 +120,9 @@ class Source:
                 continue
             except OSError as error:
                 raise SettingsError(f"reading {path}: {error.strerror.lower()}") from None
-        return (self.env.get(name) or "").strip().strip("\"'") or default
+        value = self.env.get(name) or ""
+        # gosettings' RetroKeys and ForceLowercase: surrounding quotes go, but not those of a command or a credential.
+        return value if AS_IT_IS.search(name) and value else value.strip().strip("\"'") or default
 
     def flag(self, name, default, where):
         """Return a boolean; 1 and 0 are none."""

@@ -1,6 +1,9 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The internet of a World, in a container: IP echo, DNS server and trackers, which log who came (/world/seen.jsonl)."""
+"""The internet of a World, in a container: IP echo, DNS server, trackers, news server; all log who came.
+
+The log is /world/seen.jsonl.
+"""
 
 import http.server
 import json
@@ -12,13 +15,14 @@ import struct
 import threading
 import time
 import urllib.parse
+import zlib
 
 WORLD = pathlib.Path("/world")
 PLAN = json.loads((WORLD / "plan.json").read_text())
 UDP_TRACKER = 6969
 INTERVAL = 10  # seconds until a client announces again
 LOG = os.open(WORLD / "seen.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-NAMES = {"tracker.example": "tracker"}  # every other name is the echo's
+NAMES = {"tracker.example": "tracker", "news.example": "news"}  # every other name is the echo's
 
 
 def log(kind, source, **more):
@@ -107,6 +111,46 @@ class DnsOverTcp(socketserver.BaseRequestHandler):
                 self.request.sendall(struct.pack(">H", len(answer)) + answer)
 
 
+class News(socketserver.StreamRequestHandler):
+    """An NNTP server (RFC 3977) that has every article: part N of a file of zeros, in yEnc, in no hurry."""
+
+    PART, PAUSE = 8192, 0.2  # bytes of a part; seconds for each, so that a download lasts
+
+    def handle(self):
+        """Answer commands until the client goes."""
+        source = self.client_address[0]
+        self.wfile.write(b"200 news of the lab\r\n")
+        for line in self.rfile:
+            verb, *words = line.decode("ascii", "replace").split() or [""]
+            verb, name = verb.upper(), words[-1].strip("<>") if words else ""
+            if verb in ("BODY", "ARTICLE"):
+                time.sleep(self.PAUSE)
+                log("news", source, article=name)
+                head = b"Message-ID: <%s>\r\n\r\n" % name.encode() if verb == "ARTICLE" else b""
+                code = b"220" if verb == "ARTICLE" else b"222"
+                self.wfile.write(b"%s 0 <%s>\r\n%s%s.\r\n" % (code, name.encode(), head, self.part(name)))
+            elif verb == "QUIT":
+                self.wfile.write(b"205 bye\r\n")
+                return
+            else:
+                said = {"CAPABILITIES": b"101 capabilities\r\nVERSION 2\r\nREADER\r\n.", "DATE": b"111 20260101000000"}
+                said |= {"GROUP": b"211 1 1 1 lab", "MODE": b"200 reader", "STAT": b"223 0 <%s>" % name.encode()}
+                self.wfile.write(said.get(verb, b"500 what?") + b"\r\n")
+
+    @classmethod
+    def part(cls, name):
+        """Return the yEnc body of PART-OF@…, whose numbers say which bytes of which file it is."""
+        number, _dash, total = name.partition("@")[0].partition("-")
+        first, size = (int(number) - 1) * cls.PART, int(total) * cls.PART
+        crc = zlib.crc32(bytes(cls.PART))
+        lines = [b"=ybegin part=%d total=%d line=128 size=%d name=lab.bin" % (int(number), int(total), size)]
+        lines += [b"=ypart begin=%d end=%d" % (first + 1, first + cls.PART)]
+        lines += [b"*" * 128] * (cls.PART // 128) + [
+            b"=yend size=%d part=%d pcrc32=%08x" % (cls.PART, int(number), crc)
+        ]
+        return b"\r\n".join(lines) + b"\r\n"
+
+
 class TcpServer(socketserver.ThreadingTCPServer):
     """One thread a connection."""
 
@@ -159,6 +203,7 @@ def listen():
         start(tcp((PLAN["resolver"][number], 53), DnsOverTcp))
         serve_udp(PLAN["resolver"][number], 53, lambda packet, source: dns_answer(packet, source, "udp"))
         serve_udp(PLAN["tracker"][number], UDP_TRACKER, tracker_answer)
+        start(tcp((PLAN["news"][number], 119), News))
 
 
 def has(address):
@@ -172,7 +217,7 @@ def has(address):
 
 
 if __name__ == "__main__":
-    while not all(has(address) for name in ("echo", "resolver", "tracker") for address in PLAN[name]):
+    while not all(has(address) for name in ("echo", "resolver", "tracker", "news") for address in PLAN[name]):
         time.sleep(0.05)
     listen()
     (WORLD / "internet.ready").write_text("yes\n")
