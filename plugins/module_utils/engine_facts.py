@@ -56,7 +56,12 @@ def _info(docker):
     except (DockerError, ValueError):
         # Some engines fail here because of a plugin; the checks that need it are left out.
         return {}
-    return {"root_dir": found.get("DockerRootDir"), "address_pools": found.get("DefaultAddressPools")}
+    return {
+        "root_dir": found.get("DockerRootDir"),
+        "address_pools": found.get("DefaultAddressPools"),
+        "kernel": found.get("KernelVersion"),
+        "security_options": found.get("SecurityOptions"),
+    }
 
 
 def _networks(docker):

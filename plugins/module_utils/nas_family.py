@@ -11,33 +11,26 @@ _WORDS = {
         "name": "Synology DSM",
         "example": "/volume1/mediastack",
         "engine": "update DSM to 7.2 or later, then Container Manager in the Package Center",
-        "tun": "load the module at every boot: a task in the Task Scheduler (user root, at boot-up) with "
-        "'insmod /lib/modules/tun.ko; mkdir -p /dev/net; mknod /dev/net/tun c 10 200'",
     },
     "qnap": {
         "name": "QNAP QTS/QuTS",
         "example": "/share/Container/mediastack",
         "engine": "update Container Station in the App Center to version 3 or later",
-        "tun": "load it with 'modprobe tun' (at boot: autorun.sh), and stop QVPN and QuCenter, which take the device",
     },
     "unraid": {
         "name": "Unraid",
         "example": "/mnt/user/mediastack",
         "engine": "update Unraid, and install the plugin Docker Compose Manager",
-        "tun": "load it with 'modprobe tun', and put that line into /boot/config/go",
     },
     "truenas": {
         "name": "TrueNAS",
         "example": "/mnt/tank/mediastack",
         "engine": "update TrueNAS to 24.10 or later, whose apps are Docker",
-        "tun": "load it with 'modprobe tun', and add that as a Post Init command",
     },
     "generic": {
         "name": "Linux",
         "example": "/srv/mediastack",
         "engine": "update Docker from download.docker.com or your distribution; Compose is in docker-compose-plugin",
-        "tun": "load it with 'modprobe tun' and put 'tun' into /etc/modules-load.d/tun.conf; in an LXC container: "
-        "'pct set ID -dev0 /dev/net/tun' on the Proxmox host",
     },
 }
 
@@ -60,5 +53,5 @@ def family(root="/"):
 
 
 def words(name):
-    """{name, example: a base path, engine: how to update the engine, tun: how to get /dev/net/tun} of a family."""
+    """{name, example: a base path, engine: how to update the engine} of a family."""
     return _WORDS[name]

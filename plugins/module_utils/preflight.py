@@ -9,6 +9,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     preflight_engine,
     preflight_paths,
     preflight_ports,
+    preflight_vpn,
 )
 
 
@@ -18,7 +19,8 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
 
     `engine_facts` (what is missing is not checked): `server` {version, api, min_api}, `client` {version}, `compose`
     "2.40.3", `compose_v1` "1.29.2", `error` (why the engine does not answer), `root_dir`, `networks` (docker network
-    inspect), `address_pools` (DefaultAddressPools of docker info), `images` {reference: {label: value}}.
+    inspect), `address_pools`, `security_options` and `kernel` (DefaultAddressPools, SecurityOptions and KernelVersion
+    of docker info), `images` {reference: {label: value}}.
     `containers`: docker inspect of all. `check`: write nothing, not even a probe file. `warnings`: a list to which
     sentences are added that are no obstacle.
     """
@@ -27,7 +29,7 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
     problems = preflight_engine.versions(engine_facts, notes)
     problems += preflight_engine.foreign_containers(bundle, containers)
     problems += preflight_engine.lab_images(bundle, engine_facts)
-    problems += preflight_engine.tun_device(bundle)
+    problems += preflight_vpn.check(bundle, engine_facts, notes)
     problems += preflight_engine.address_pools(bundle, engine_facts, notes)
     saved, _save, problem = bind_address.resolve(bundle["project"]["path"], bundle.get("bind_addresses") or [])
     problems += [problem] if problem else []

@@ -1,15 +1,13 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the engine must be and what it must not hold already: versions, foreign containers, lab images, address pools,
-the tun device."""
+"""What the engine must be and what it must not hold already: versions, foreign containers, lab images, address
+pools."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
-import stat
 import struct
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import nas_family
@@ -198,36 +196,6 @@ def lab_images(bundle, facts):
             "or: docker image rm %s" % " ".join(images),
         )
     ]
-
-
-def tun_device(bundle, device="/dev/net/tun", root="/"):
-    """The VPN needs the kernel's tun device."""
-    if not (bundle.get("vpn") or {}).get("enabled"):
-        return []
-    try:
-        info = os.stat(device)
-    except OSError:
-        words = nas_family.words(nas_family.family(root))
-        return [
-            problem(
-                "tun",
-                "this host has no %s, without which gluetun cannot start" % device,
-                device,
-                None,
-                "on %s: %s" % (words["name"], words["tun"]),
-            )
-        ]
-    if not stat.S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(10, 200):
-        return [
-            problem(
-                "tun",
-                "%s is not the kernel's tun device" % device,
-                device,
-                None,
-                "remove it and load the module: rm -r %s; modprobe tun" % device,
-            )
-        ]
-    return []
 
 
 def address_pools(bundle, facts, warnings, routes="/proc/net/route"):

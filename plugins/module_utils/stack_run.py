@@ -14,6 +14,7 @@ from typing import NamedTuple, Sequence
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     convergence,
     engine_state,
+    gluetun_log,
     holds,
     stack_report,
     wanted,
@@ -29,6 +30,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds imp
 # How often a run looks again after its own work: gluetun may have restarted meanwhile, or someone may have stopped
 # something.
 ROUNDS = 3
+# As vpn_tunnel.SERVICE.
+VPN_SERVICE = "gluetun"
 
 
 class StackError(Exception):
@@ -337,7 +340,7 @@ class Run:
             failures.append(
                 {
                     "service": name,
-                    "what": what[name],
+                    "what": gluetun_log.explain(what[name], log) if name == VPN_SERVICE else what[name],
                     "log": [mask(line) for line in log],
                     "health_log": [dict(entry, output=mask(entry["output"])) for entry in health],
                 }

@@ -14,7 +14,7 @@ import posixpath
 from . import compose_check, compose_yaml, interpolation, repair_program, volumes
 from .bundle_parts import Secrets, config_directory, directories, presets
 from .errors import RenderError
-from .fragments import depends_on
+from .fragments import as_map, depends_on, merge
 from .ports import VPN_PARENT
 
 SCHEMA = 1
@@ -22,6 +22,7 @@ VPN_OFF = "VPN OFF: torrents use your own address"
 OVERRIDES_FILE = "compose.overrides.yml"
 # A value of mediastack_env is written by the host in place of its token, so that diffs can hide it.
 ENV_SECRET = "env."
+_IPV6_SYSCTL = "net.ipv6.conf.all.disable_ipv6"
 _HEADER = "# Rendered by homelab.mediastack from {origin}; changes made here are overwritten by the next run.\n"
 _HEADERS = {
     "group": _HEADER.format(origin="its service files and the inventory")
@@ -92,7 +93,7 @@ def build(catalogue, stack, settings, render_env):
         "paths": {key: value for key, value in paths.items() if key != "project"},
         "bind_addresses": settings["mediastack_bind_addresses"],
         "lab_images": settings["mediastack_lab_images"],
-        "vpn": {"enabled": settings["mediastack_vpn_enabled"], "members": list(stack.members)},
+        "vpn": _vpn(stack, settings),
         "secrets": {**secrets.specs, **env_secrets},
         "directories": directories(catalogue, stack, settings, paths, all_presets),
         "files": [*files, *secret_files, repair_program.entry(project)],
@@ -104,6 +105,24 @@ def build(catalogue, stack, settings, render_env):
         "extra_compose_files": settings["mediastack_compose_files"],
         "boot_repair": settings["mediastack_boot_repair"],
         "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *catalogue.messages],
+    }
+
+
+def _vpn(stack, settings):
+    """Whether there is a VPN, what is behind it, and what gluetun asks of the host's kernel beyond the usual.
+
+    `ipv6`: whether the engine switches IPv6 on or off in its network, None when neither; `wireguard`: which
+    implementation it must take, None when it may choose; `guard`: whether the connection guard's rules are used.
+    """
+    gluetun = merge(stack.definitions.get(VPN_PARENT, {}), stack.effective.get(VPN_PARENT, {}))
+    sysctls = [str(value) for name, value in as_map(gluetun.get("sysctls")).items() if name == _IPV6_SYSCTL]
+    wireguard = as_map(gluetun.get("environment")).get("WIREGUARD_IMPLEMENTATION")
+    return {
+        "enabled": settings["mediastack_vpn_enabled"],
+        "members": list(stack.members),
+        "ipv6": "0" in sysctls if sysctls else None,
+        "wireguard": str(wireguard) if wireguard else None,
+        "guard": bool(gluetun and settings.get("mediastack_vpn_connection_guard")),
     }
 
 

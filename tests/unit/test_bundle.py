@@ -222,3 +222,20 @@ def test_nothing_selected_is_still_a_project(world):
     bundle = world.bundle(mediastack_services={"sonarr": False, "qbittorrent": False})
     assert bundle["services"] == {}
     assert 'COMPOSE_FILE="compose.core.yml"' in h.file(bundle, ".env")["content"]
+
+
+# -- what gluetun asks of the host
+
+
+def test_the_host_is_told_what_gluetun_asks_of_its_kernel(world):
+    usual = world.bundle(**h.VPN)["vpn"]
+    assert usual == {"enabled": True, "members": ["qbittorrent"], "ipv6": None, "wireguard": None, "guard": True}
+    override = {
+        "sysctls": {"net.ipv6.conf.all.disable_ipv6": "0"},
+        "environment": {"WIREGUARD_IMPLEMENTATION": "kernelspace"},
+    }
+    own = world.bundle(mediastack_overrides={"gluetun": override}, mediastack_vpn_connection_guard=False, **h.VPN)
+    assert (own["vpn"]["ipv6"], own["vpn"]["wireguard"], own["vpn"]["guard"]) == (True, "kernelspace", False)
+    off = {"net.ipv6.conf.all.disable_ipv6": 1}
+    assert world.bundle(mediastack_overrides={"gluetun": {"sysctls": off}}, **h.VPN)["vpn"]["ipv6"] is False
+    assert world.bundle()["vpn"] == {"enabled": False, "members": [], "ipv6": None, "wireguard": None, "guard": False}

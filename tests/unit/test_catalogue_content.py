@@ -381,6 +381,7 @@ def test_downloaders_share_gluetuns_namespace_on_different_ports(bundles):
     )
     members = {"qbittorrent", "sabnzbd", "transmission", "deluge", "nzbget"}
     assert set(bundle["vpn"]["members"]) == members
+    assert bundle["vpn"]["ipv6"] is False and bundle["vpn"]["guard"] is True
     targets = [(port["target"], port["protocol"]) for port in bundle["services"]["gluetun"]["ports"]]
     assert len(targets) == len(set(targets))
     # qBittorrent refuses a Host header with another port than its own; SABnzbd's port is in its ini.
@@ -439,10 +440,33 @@ def test_a_forwarded_port_is_handed_to_qbittorrent(bundles):
     assert "TORRENTING_PORT" not in environment(bundle, "qbittorrent")
 
 
+def test_pias_port_forwarding_behind_custom_wireguard_gets_its_login(bundles):
+    bundle = bundles(
+        mediastack_vpn_provider="custom",
+        mediastack_vpn_port_forwarding=True,
+        mediastack_vpn_port_forwarding_provider="private internet access",
+        mediastack_vpn_server_names=["panama408"],
+        mediastack_vpn_openvpn_user="p1234567",
+        mediastack_vpn_openvpn_password="it's $ecret",
+        mediastack_profiles=["transmission"],
+        mediastack_vpn_wireguard_private_key=VPN["mediastack_vpn_wireguard_private_key"],
+        mediastack_vpn_wireguard_addresses=["10.64.222.21/32"],
+        mediastack_vpn_wireguard_public_key=VPN["mediastack_vpn_wireguard_private_key"],
+        mediastack_vpn_wireguard_endpoint_ip="203.0.113.1",
+        mediastack_vpn_wireguard_endpoint_port=1337,
+    )
+    # gluetun takes them for VPN_PORT_FORWARDING_USERNAME and _PASSWORD.
+    assert set(compose(bundle)["gluetun"]["secrets"]) == {"wireguard_private_key", "openvpn_user", "openvpn_password"}
+    assert "ecret" not in json.dumps(environment(bundle, "gluetun"))
+    # The image would set Transmission's own port again at every start.
+    assert "PEERPORT" not in environment(bundle, "transmission")
+
+
 def test_without_port_forwarding_qbittorrent_asks_everybody_for_the_password(everything):
     conf = preset(everything, "qbittorrent", "qBittorrent.conf")
     assert "WebUI\\LocalHostAuth=true" in conf["content"]
     assert environment(everything, "qbittorrent")["TORRENTING_PORT"] == "6881"
+    assert environment(everything, "transmission")["PEERPORT"] == "51413"
 
 
 # -- lived-in configurations -------------------------------------------------------------------------------------------

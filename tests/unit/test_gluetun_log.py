@@ -27,6 +27,12 @@ EMPTY = AT + "WARN [vpn] restarting VPN because it failed to pass the healthchec
         (AT + "ERROR iptables: NET_ADMIN capability is missing: iptables v1.8.11", "NET_ADMIN: run site", True),
         (AT + "ERROR no iptables supported found: errors are: iptables-nft", "lacks iptables modules", True),
         (
+            AT + 'ERROR running user defined post firewall rules: command failed: "iptables -t mangle -A PREROUTING '
+            '-i tun0 -j CONNMARK --set-mark 0x6d73": Warning: Extension CONNMARK revision 0 not supported',
+            "mediastack_vpn_connection_guard: false",
+            True,
+        ),
+        (
             AT + "WARN [openvpn] TLS Error: TLS key negotiation failed to occur within 60 seconds",
             "does not answer",
             False,

@@ -1,6 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Versions, foreign containers, lab images, the tun device and address pools."""
+"""Versions, foreign containers, lab images and address pools."""
 
 import ipaddress
 
@@ -124,20 +124,6 @@ def test_lab_images_are_for_the_lab():
     assert preflight_engine.lab_images(dict(BUNDLE, lab_images=True), given) == []
     assert preflight_engine.lab_images(BUNDLE, {"images": {"sonarr:4": {}}}) == []
     assert preflight_engine.lab_images(BUNDLE, {}) == []
-
-
-def test_the_vpn_needs_the_tun_device(tmp_path):
-    bundle = dict(BUNDLE, vpn={"enabled": True})
-    absent = str(tmp_path / "tun")
-    (problem,) = preflight_engine.tun_device(bundle, absent, str(tmp_path))
-    assert "modprobe tun" in problem["remedy"]
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "synoinfo.conf").write_text("")
-    (problem,) = preflight_engine.tun_device(bundle, absent, str(tmp_path))
-    assert "insmod /lib/modules/tun.ko" in problem["remedy"]
-    (tmp_path / "tun").write_text("")
-    assert "not the kernel's tun device" in preflight_engine.tun_device(bundle, absent, str(tmp_path))[0]["what"]
-    assert preflight_engine.tun_device(BUNDLE, absent) == []
 
 
 def network(subnet, name="n", project=None, **more):

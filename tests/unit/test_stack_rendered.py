@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine, preflight_paths, stack
+from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_paths, preflight_vpn, stack
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
 
@@ -91,7 +91,7 @@ def test_files_that_are_not_wanted_any_more_are_left_to_the_next_present(place):
 
 def test_what_preflight_refuses_is_not_written(place, monkeypatch):
     problem = {"check": "tun", "what": "no tun", "where": "x", "value": None, "remedy": "modprobe tun"}
-    monkeypatch.setattr(preflight_engine, "tun_device", lambda bundle: [problem])
+    monkeypatch.setattr(preflight_vpn, "check", lambda bundle, facts, warnings: [problem])
     _result, error = stack.run(request(place / "stack", FILES), NoDocker())
     assert "no tun" in error and "modprobe tun" in error and not (place / "stack").exists()
 
