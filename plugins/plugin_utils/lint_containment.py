@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from ansible_collections.homelab.mediastack.plugins.module_utils.gluetun_variables import SECRET
+
 from . import ports
 from .fragments import as_map
 from .lint_model import ERROR, WARNING, Finding, literal, mounts, strings
@@ -17,13 +19,32 @@ _POWERS = frozenset(["ALL", "NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE"
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 _IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 _OUTBOUND = "FIREWALL_OUTBOUND_SUBNETS"
+_CONTROL_ADDRESS = "HTTP_CONTROL_SERVER_ADDRESS"
+_CONTROL_PORT = 8000
+# gluetun's own rules warn of these names, and say what to write instead.
+_REFUSED = frozenset(["USER", "PASSWORD"])
+# Settings that become secret files.
+_SETTINGS = frozenset(
+    f"mediastack_vpn_{name}"
+    for name in (
+        *("wireguard_private_key", "wireguard_preshared_key", "openvpn_user", "openvpn_password", "openvpn_cert"),
+        *("openvpn_key", "openvpn_encrypted_key", "openvpn_key_passphrase"),
+    )
+)
 
 
 def check(model):
     """The findings of a `lint_model.Model` about what the VPN is to contain."""
     if VPN_PARENT not in model.services:
         return []
-    return [*_gluetun(model), *_members(model), *_published(model), *_outside(model)]
+    return [
+        *_gluetun(model),
+        *_control(model),
+        *_credentials(model),
+        *_members(model),
+        *_published(model),
+        *_outside(model),
+    ]
 
 
 def _gluetun(model):
@@ -46,6 +67,38 @@ def _gluetun(model):
         if network.prefixlen == 0:
             message = f"{text.strip()} is the whole internet, past the VPN"
             yield Finding(ERROR, VPN_PARENT, f"environment.{_OUTBOUND}", message, "name your network at home")
+
+
+def _control(model):
+    """The control server where others reach it: its keys travel in the clear, and a role more opens it to them."""
+    definition = model.services[VPN_PARENT]
+    address = literal(as_map(definition.get("environment")).get(_CONTROL_ADDRESS)) or ""
+    number = address.rpartition(":")[2]
+    target = int(number) if number.isdigit() else _CONTROL_PORT
+    for port in ports.of_compose(VPN_PARENT, definition.get("ports")):
+        where = port.addresses[0]
+        if port.target == target and port.protocol == "tcp" and not _is_loopback(where):
+            message = f"publishes gluetun's control server on {where}: its keys travel there in the clear"
+            yield Finding(WARNING, VPN_PARENT, "ports", message, "publish it on 127.0.0.1 only, as it is without this")
+
+
+def _credentials(model):
+    """Credentials as variables of the container: everybody who may ask the engine reads them."""
+    for name, value in as_map(model.services[VPN_PARENT].get("environment")).items():
+        if name not in SECRET - _REFUSED or str(value or "") in ("", "{}"):
+            continue
+        setting = f"mediastack_vpn_{name.lower()}"
+        remedy = f"set {setting} instead" if setting in _SETTINGS else f"give it as the Compose secret {name.lower()}"
+        message = "as a variable it shows in docker inspect"
+        yield Finding(WARNING, VPN_PARENT, f"environment.{name}", message, f"{remedy}, which becomes a file")
+
+
+def _is_loopback(address):
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        # The saved address, or a variable of Compose's: neither is loopback, as far as can be told.
+        return False
 
 
 def _members(model):

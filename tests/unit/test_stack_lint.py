@@ -197,6 +197,45 @@ def test_what_undoes_containment(gluetun, qbittorrent, text):
     assert any(each.startswith(text) for each in behind_vpn(gluetun, qbittorrent)), behind_vpn(gluetun, qbittorrent)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("WIREGUARD_PRIVATE_KEY", "${KEY}", "set mediastack_vpn_wireguard_private_key instead"),
+        ("OPENVPN_PASSWORD", "s3cr3t", "set mediastack_vpn_openvpn_password instead"),
+        ("HTTPPROXY_PASSWORD", "s3cr3t", "give it as the Compose secret httpproxy_password"),
+        ("OPENVPN_USER", "", None),
+        ("HTTP_CONTROL_SERVER_AUTH_DEFAULT_ROLE", "{}", None),
+    ],
+)
+def test_a_credential_in_a_variable_shows_to_whoever_may_ask_the_engine(name, value, remedy):
+    words = f"gluetun: environment.{name}: as a variable it shows in docker inspect; {remedy}, which becomes a file"
+    assert behind_vpn({"environment": {name: value, "TZ": "UTC"}}) == ([words] if remedy else [])
+
+
+CONTROL = {"HTTP_CONTROL_SERVER_ADDRESS": ":8001"}
+
+
+@pytest.mark.parametrize(
+    ("gluetun", "address"),
+    [
+        ({"ports": ["8000:8000"]}, "0.0.0.0"),
+        ({"ports": ["192.168.1.5:18000:8000/tcp"]}, "192.168.1.5"),
+        ({"ports": [{"target": 8000, "published": "8000", "host_ip": "@@mediastack:bind@@"}]}, "@@mediastack:bind@@"),
+        ({"ports": ["127.0.0.1:8000:8000", "[::]:8000:8000"]}, "::"),
+        ({"ports": ["8001:8001"], "environment": CONTROL}, "0.0.0.0"),
+        ({"ports": ["127.0.0.1:8000:8000", "[::1]:8000:8000"]}, None),
+        ({"ports": ["8000:8000/udp", "8001:8001"]}, None),
+        ({"ports": ["8000:8000"], "environment": CONTROL}, None),
+    ],
+)
+def test_the_control_server_is_not_for_others(gluetun, address):
+    """A warning: whoever publishes it for a dashboard elsewhere may do so, and is told."""
+    words = f"gluetun: ports: publishes gluetun's control server on {address}: its keys travel there in the clear"
+    assert [each for each in behind_vpn(gluetun) if "control server" in each] == (
+        [f"{words}; publish it on 127.0.0.1 only, as it is without this"] if address else []
+    )
+
+
 def test_two_that_listen_on_one_port_behind_the_vpn():
     joined = {"image": "a:1", "network_mode": "service:gluetun"}
     services = {"gluetun": {"image": "g:1"}, "one": joined, "two": joined, "three": joined}
