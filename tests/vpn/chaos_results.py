@@ -69,7 +69,7 @@ def versions():
     compose = told("docker", "compose", "version", "--short")
     system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return f"{day}, {system}, kernel {platform.release()}, Docker Engine {engine}, Compose {compose}"
+    return f"{day}, {system}, kernel {platform.release().partition('-')[0]}, Docker Engine {engine}, Compose {compose}"
 
 
 def markdown(found, ran_on):

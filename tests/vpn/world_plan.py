@@ -20,7 +20,8 @@ import subprocess
 
 COUNTER = itertools.count(1)
 SLOTS = 8
-LOCKS = pathlib.Path(__file__).resolve().parents[2] / "build" / "vpn"
+#: The addresses are the machine's, so are the locks: another checkout may run its tests at the same time.
+LOCKS = pathlib.Path("/run/lock/mediastack-vpn")
 #: The client's own addresses in the WireGuard tunnel, and the provider's; those of OpenVPN are 10.8.0.x.
 TUNNEL_ADDRESSES = ("10.2.0.2/32", "fd00:2::2/128")
 
