@@ -27,6 +27,10 @@ VPN_OFF = (
     "VPN OFF: torrents use your own address. mediastack_vpn_enabled is false in the inventory, so everything leaks"
 )
 
+NOT_BEHIND = (
+    "{0} was not tested: mediastack_vpn_services leaves it out, so it downloads by your own address, past the VPN"
+)
+
 display = Display()
 
 
@@ -36,6 +40,12 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
+
+    def __init__(self, *args, **kwargs):
+        """As every action."""
+        super().__init__(*args, **kwargs)
+        #: Downloaders that the settings keep out of the VPN.
+        self._outside = []
 
     def run(self, tmp=None, task_vars=None):
         """Fill in arguments, run the module; with `fail: false` what went wrong is in `trouble`, for the report."""
@@ -55,6 +65,8 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             return _trouble(f"unreachable: {str(error).splitlines()[0]}", {}, fails)
         result.pop("invocation", None)
+        if not self._task.check_mode:
+            result["messages"] = [*map(NOT_BEHIND.format, self._outside), *(result.get("messages") or [])]
         self._tell(result, task_vars["inventory_hostname"])
         if result.get("failed"):
             return _trouble(table.clean(result.get("msg")), result, fails)
@@ -81,6 +93,10 @@ class ActionModule(ActionBase):
         renderer = render.Renderer(render.user_directory(task_vars))
         chosen = renderer.select(values).apps
         members = catalogue.vpn_members(renderer.facts, chosen, values["mediastack_vpn_services"], True)
+        usual = settings.load_spec()["mediastack_vpn_services"]["default"]
+        if "members" not in arguments and values["mediastack_vpn_enabled"]:
+            downloaders = catalogue.vpn_members(renderer.facts, chosen, usual, True)
+            self._outside = [name for name in downloaders if name not in members]
         given = values["mediastack_secrets"]
         for name, value in {
             "project_name": values["mediastack_project_name"],

@@ -93,14 +93,13 @@ class Carrier:
 
         def must_stop(container):
             action = plan.decisions.get(container.service, Decision(NONE)).action
-            # A dependent stops before its parent is replaced: no contained app ever runs without its container.
+            # A dependent stops before its parent is made or replaced: no contained app ever runs without its container,
+            # nor goes on by a network of its own until the parent is well.
+            contained = container.parent_id or self._parents.get(container.service)
             return (
                 container.active
                 and container.id not in going
-                and (
-                    action in (STOP, RESTART)
-                    or (action == RECREATE and (container.parent_id or container.service in edited))
-                )
+                and (action in (STOP, RESTART) or (action == RECREATE and (contained or container.service in edited)))
             )
 
         self._stop([container for container in project.containers if must_stop(container)], needs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import probes
+from ansible_collections.homelab.mediastack.plugins.module_utils import netns, probes
 
 HEALTHY = "HEALTHY"
 DEGRADED = "DEGRADED"
@@ -147,8 +147,10 @@ def _network_problem(service, container, parent):
         return "in a dead network namespace (the %s it belonged to is gone); run site" % name
     if parent.status not in ("running", "paused"):
         return "in a dead network namespace (%s is not running); run site" % name
-    if container.started_at < parent.started_at:
-        return "in a dead network namespace (%s was started after it); run site" % name
+    if netns.dead(container, name, parent):
+        older = container.started_at < parent.started_at
+        why = "%s was started after it" if older else "the kernel says that %s is in another one"
+        return "in a dead network namespace (%s); run site" % (why % name)
     if wants_other and holder not in (parent.name, parent.service):
         return "is in the network namespace of %s, the inventory wants that of %s; run site" % (parent.name, holder)
     return ""

@@ -17,6 +17,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import gluetun_
 from ansible_collections.homelab.mediastack.plugins.module_utils.leak_capture import TCP, UDP, CaptureError, Endpoint
 
 RESOLV_CONFS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+UPSTREAMS = ("DNS_ADDRESS", "DNS_PLAINTEXT_ADDRESS", "DNS_UPSTREAM_PLAIN_ADDRESSES")
+"""gluetun's variables: of v3.40 and v3.41, the one before, and of master."""
 WIREGUARD_PORT = 51820
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _WIREGUARD = re.compile(r"Connecting to (\d+\.\d+\.\d+\.\d+):(\d+)")
@@ -32,6 +34,23 @@ def home_networks(environment):
             if text.strip():
                 found.append(ipaddress.ip_network(text.strip(), strict=False))
     return found
+
+
+def upstreams(environment):
+    """Addresses of resolvers that gluetun itself is told to ask, as its container was made, without those of its own.
+
+    One at home is asked past the tunnel, although the apps ask gluetun.
+    """
+    found = []
+    for name in UPSTREAMS:
+        for text in environment.get(name, "").split(","):
+            # An address, or address:port.
+            plain = text.strip()
+            plain = plain[1 : plain.find("]")] if plain.startswith("[") else plain
+            plain = plain.rpartition(":")[0] if plain.count(":") == 1 else plain
+            with contextlib.suppress(ValueError):
+                found.append(str(ipaddress.ip_address(plain)))
+    return list(dict.fromkeys(found))
 
 
 def foreign_resolvers(subnets, gateways, given=()):
@@ -102,8 +121,17 @@ def addresses(container):
     return found
 
 
+def hardware(container):
+    """The container's own hardware addresses."""
+    networks = (container.raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return [entry["MacAddress"].lower() for entry in networks.values() if (entry or {}).get("MacAddress")]
+
+
 def endpoints(docker, container, environment):
-    """The VPN servers that gluetun talks to: given, from its log, from its firewall. Endpoints, each once."""
+    """The VPN servers that gluetun talks to: given and from its log, else from its firewall. Endpoints, each once.
+
+    What the firewall lets out to is no proof of a VPN server: a hole in it looks the same.
+    """
     protocol = TCP if environment.get("OPENVPN_PROTOCOL", "udp").lower() == "tcp" else UDP
     found = []
     given = environment.get("WIREGUARD_ENDPOINT_IP") or environment.get("OPENVPN_ENDPOINT_IP")
@@ -115,6 +143,8 @@ def endpoints(docker, container, environment):
             match = pattern.search(_COLOR.sub("", line))
             if match:
                 found.append(Endpoint(match.group(1), kind, int(match.group(2))))
+    if found:
+        return tuple(dict.fromkeys(found))
     rules = docker.run("exec", container.id, "iptables", "-S", "OUTPUT", check=False, deadline=20)
     for line in rules.out.splitlines() if rules.rc == 0 else ():
         match = _RULE.match(line.strip())
@@ -146,8 +176,9 @@ def published(container):
     return tuple((numbers[port["protocol"]], port["target"]) for port in container.ports if port["protocol"] in numbers)
 
 
-def wires(names, uplink, ends, sources):
-    """(Wires of the bridges, Wire of the uplink or None). CaptureError."""
-    four = [source for source in sources if ":" not in source]
-    listened = [leak_capture.Wire(name, leak_capture.program(ends, four)) for name in names]
+def wires(names, uplink, ends, holders):
+    """(Wires of the bridges, Wire of the uplink or None): what containers send. CaptureError."""
+    four = [address for holder in holders for address in addresses(holder) if ":" not in address]
+    own = [address for holder in holders for address in hardware(holder)]
+    listened = [leak_capture.Wire(name, leak_capture.program(ends, four, hardware=own)) for name in names]
     return listened, leak_capture.Wire(uplink, leak_capture.program(ends, None, True)) if uplink else None

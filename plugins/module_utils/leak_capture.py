@@ -23,6 +23,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.leak_judge impo
     INCONCLUSIVE,
     PASSED,
     Verdict,
+    is_reserved,
 )
 
 ETH_P_ALL, IPV4, IPV6 = 0x0003, 0x0800, 0x86DD
@@ -52,7 +53,7 @@ class Endpoint(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """What packets have in common. `opening`: the first one of a TCP connection."""
+    """What packets have in common. `opening`: the first one of a TCP connection; `sender`: its hardware address."""
 
     source: str
     target: str
@@ -60,6 +61,7 @@ class Flow(NamedTuple):
     source_port: int
     target_port: int
     opening: bool
+    sender: str = ""
 
 
 class Allowed(NamedTuple):
@@ -88,11 +90,13 @@ def is_outside(flow, allowed):
         return False
     if flow.target_port in DNS_PORTS and flow.source_port in allowed.own_ports:
         return False
+    if flow.target_port in DNS_PORTS:
+        return True
     if (flow.protocol, flow.source_port) in allowed.published and not flow.opening:
-        return False
-    if any(target in network for network in allowed.networks):
-        return False
-    return flow.target_port in DNS_PORTS or not any(target in subnet for subnet in allowed.subnets)
+        # A datagram may as well begin something: torrents send from the port that they listen at. At home it is an
+        # answer.
+        return flow.protocol == UDP and not is_reserved(target)
+    return not any(target in network for network in (*allowed.networks, *allowed.subnets))
 
 
 def parse(packet):
@@ -123,14 +127,16 @@ def parse(packet):
 _LD_WORD, _LD_HALF, _LD_BYTE, _LD_HALF_X, _LDX_HEADER = 0x20, 0x28, 0x30, 0x48, 0xB1
 _JEQ, _RET = 0x15, 0x06
 _EXTRA = 0xFFFFF000
+# Where the link's own header begins: target and source hardware address.
+_LINK = 0xFFE00000
 _PROTOCOL, _KIND = 0, 4
 
 
-def program(endpoints, sources=None, outgoing=False):
+def program(endpoints, sources=None, outgoing=False, hardware=()):
     """The filter as a list of (code, jump if true, jump if false, k).
 
-    Lets pass IPv4 from one of `sources` (None: from anyone), with `outgoing` only what the host sends, except to
-    `endpoints`; and all IPv6. For sockets that see packets from the IP header on.
+    Lets pass IPv4 from one of `sources` (None: from anyone) or of the hardware addresses `hardware`, with `outgoing`
+    only what the host sends, except to `endpoints`; and all IPv6. For sockets that see packets from the IP header on.
     """
     accept, drop = ("accept",), ("drop",)
     code = []
@@ -141,6 +147,16 @@ def program(endpoints, sources=None, outgoing=False):
         code.append((_LD_WORD, 12))
         for source in sources:
             code.append((_JEQ, _number(source), ("sources",), None))
+        for position, address in enumerate(hardware):
+            # A connection of the tunnel that leaves past it has the tunnel's address as its source.
+            raw, mark = bytes.fromhex(address.replace(":", "")), ("hardware%d" % position,)
+            code += [
+                (_LD_WORD, _LINK + 6),
+                (_JEQ, struct.unpack("!I", raw[:4])[0], None, mark),
+                (_LD_HALF, _LINK + 10),
+                (_JEQ, struct.unpack("!H", raw[4:])[0], ("sources",), mark),
+                ("label", mark[0]),
+            ]
         code += [(_RET, 0), ("label", "sources")]
     for position, end in enumerate(entry for entry in endpoints if ":" not in entry.address):
         mark = ("next%d" % position,)
@@ -210,12 +226,13 @@ class Wire:
         """Take what has come."""
         for _packet in range(1000):
             try:
-                packet = self.socket.recv(SNAP, socket.MSG_DONTWAIT)
+                packet, place = self.socket.recvfrom(SNAP, socket.MSG_DONTWAIT)
             except (BlockingIOError, OSError):
                 return
             flow = parse(packet)
             if flow is None:
                 continue
+            flow = flow._replace(sender=":".join("%02x" % byte for byte in place[4]))
             if flow not in self.flows and len(self.flows) >= MAX_FLOWS:
                 self.unseen += 1
             else:
@@ -254,7 +271,7 @@ class Counter:
 
 
 def verdict(addresses, bridges, uplink, allowed, seconds):
-    """What the count means for the apps at `addresses`.
+    """What the count means for the apps at `addresses`, IP and hardware ones.
 
     `bridges`: Wires of the bridges; `uplink`: the Wire of the default route, or None. Addresses are translated before
     the uplink, so a packet there counts when the bridge has seen one to the same place.
@@ -262,7 +279,7 @@ def verdict(addresses, bridges, uplink, allowed, seconds):
     outside = {}
     for wire in bridges:
         for flow, count in wire.flows.items():
-            if flow.source in addresses and is_outside(flow, allowed):
+            if (flow.source in addresses or flow.sender in addresses) and is_outside(flow, allowed):
                 key = (flow.target, flow.protocol, flow.target_port)
                 outside[key] = outside.get(key, 0) + count
     names = ", ".join(wire.interface for wire in bridges)

@@ -33,7 +33,8 @@ class Count:
         """Start listening to the networks of gluetun and of `apps` (leak_run.Apps) that have one of their own."""
         self._began = time.monotonic()
         try:
-            self._listen([app.container for app in apps if app.container and app.container.networks])
+            own = [app.container for app in apps if app.container and app.container.networks]
+            self._listen([container for container in own if container.network_mode != "host"])
         except CaptureError as error:
             self.trouble = str(error)
 
@@ -45,9 +46,8 @@ class Count:
         if gluetun and not self._ends:
             raise CaptureError("which VPN server gluetun talks to is not known, so its packets cannot be told apart")
         names, self._networks = leak_around.bridges(self._docker, holders)
-        sources = [address for holder in holders for address in leak_around.addresses(holder)]
         uplink = leak_routes.interface_to(leak_probe.ROUTE_TARGETS[0])
-        self._wires, self._uplink = leak_around.wires(names, uplink, sorted(self._ends), sources)
+        self._wires, self._uplink = leak_around.wires(names, uplink, sorted(self._ends), holders)
         self._counter = leak_capture.Counter([*self._wires, *([self._uplink] if self._uplink else [])])
 
     def wait(self, say):
@@ -74,8 +74,10 @@ class Count:
         holder = self._tunnel.container
         if app.container is not None and app.container.networks:
             holder = app.container
-        if self.trouble or app.container is None or holder is None:
-            words = self.trouble or "it has no container, or gluetun has none"
+        on_host = holder is not None and holder.network_mode == "host"
+        if self.trouble or app.container is None or holder is None or on_host:
+            words = "it has no container, or gluetun has none"
+            words = "its packets cannot be told from the host's own" if on_host else self.trouble or words
             return leak_judge.Verdict(leak_judge.CAPTURE, leak_judge.INCONCLUSIVE, words)
         allowed = leak_capture.Allowed(
             endpoints=tuple(self._ends),
@@ -84,5 +86,5 @@ class Count:
             published=leak_around.published(holder),
             own_ports=tuple(own_ports),
         )
-        found = leak_around.addresses(holder)
+        found = [*leak_around.addresses(holder), *leak_around.hardware(holder)]
         return leak_capture.verdict(found, self._wires, self._uplink, allowed, self._took)

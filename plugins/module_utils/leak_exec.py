@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import leak_space
+from ansible_collections.homelab.mediastack.plugins.module_utils import leak_bypass, leak_space
 from ansible_collections.homelab.mediastack.plugins.module_utils.leak_probe import (
     ROUTE_TARGET6,
     ROUTE_TARGETS,
@@ -19,9 +19,11 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.leak_probe impo
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.leak_space import SpaceError
 
+_PING = {"not permitted": "EPERM", "unreachable": "ENETUNREACH", "is down": "ENETDOWN"}
+"""What ping says when the kernel does not send."""
 # One line for each thing seen. busybox has all of it.
 SCRIPT = r"""
-url=$1; name=$2; seconds=$3; targets=$4; target6=$5; servers=$6
+url=$1; name=$2; seconds=$3; targets=$4; target6=$5; servers=$6; tunnel=$7
 echo "I $(ls /sys/class/net | tr '\n' ' ')"
 [ -r /proc/net/if_inet6 ] && while read -r address index prefix scope flags interface; do
   echo "6 $address $scope $interface"
@@ -32,6 +34,12 @@ for server in $servers; do
   said=$(timeout "$seconds" nslookup "$name" "$server" 2>&1)
   echo "N $server $? $(ip route get "$server" 2>/dev/null | head -n 1 | sed 's/.* dev \([^ ]*\).*/\1/') $(echo $said)"
 done
+for interface in $(ls /sys/class/net); do
+  case $interface in lo|"$tunnel") continue ;; esac
+  grep -q 1 "/sys/class/net/$interface/carrier" 2>/dev/null || continue
+  said=$(ping -c 1 -W "$seconds" -I "$interface" "${targets%% *}" 2>&1)
+  echo "B $interface ${targets%% *} $? $(echo $said)"
+done
 echo "E $(wget -q -T "$seconds" -O - "$url" 2>/dev/null | head -c 300 | tr '\n' ' ')"
 """
 
@@ -41,7 +49,8 @@ def look(docker, container, asked):
     servers = [*asked["resolvers"], *asked["others"]]
     patience = 30 + asked["timeout"] * (len(servers) + 1)
     seconds = max(1, round(asked["timeout"]))
-    texts = (asked["echo"], asked["name"], seconds, " ".join(ROUTE_TARGETS), ROUTE_TARGET6, " ".join(servers))
+    targets = " ".join(ROUTE_TARGETS)
+    texts = (asked["echo"], asked["name"], seconds, targets, ROUTE_TARGET6, " ".join(servers), asked["tunnel"])
     done = docker.run("exec", container.id, "sh", "-c", SCRIPT, "sh", *texts, check=False, deadline=patience)
     if done.rc or not done.out.startswith("I "):
         raise SpaceError("gluetun's image has not the tools: %s" % (done.err.strip() or "it said nothing"))
@@ -52,6 +61,7 @@ def read(text, asked):
     """What `SCRIPT` printed, in the shape of `leak_probe.look` (pure)."""
     echo = Echo(asked["echo"])
     seen = {"interfaces": [], "addresses6": [], "routes": {}, "route6": None, "six": None, "own_ports": []}
+    seen["bypass"] = []
     servers = {}
     found = None
     for line in text.splitlines():
@@ -67,6 +77,8 @@ def read(text, asked):
             seen["route6"] = _device(words)
         elif kind == "N":
             servers[words[0]] = _server(words)
+        elif kind == "B":
+            seen["bypass"].append(_ping(words))
         elif kind == "E":
             found = address_in(rest)
     seen["resolvers"] = [servers[name] for name in asked["resolvers"] if name in servers]
@@ -80,6 +92,17 @@ def read(text, asked):
 def _device(words):
     """The interface in a line of `ip route get`."""
     return words[words.index("dev") + 1] if "dev" in words[:-1] else None
+
+
+def _ping(words):
+    """A ping that was bound to an interface, in the shape of `leak_bypass.jobs`."""
+    name, target, code, said = words[0], words[1], words[2], " ".join(words[3:])
+    done = code == "0"
+    refused = next((reason for sign, reason in _PING.items() if sign in said), None)
+    # "sent" must not be said of a ping that is not there.
+    reason = refused or ("sent" if "transmitted" in said else "untried")
+    how = "%s %s" % (leak_bypass.BOUND, name)
+    return {"how": how, "what": "ICMP", "to": target, "done": done, "reason": None if done else reason}
 
 
 def _server(words):

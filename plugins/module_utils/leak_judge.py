@@ -12,9 +12,9 @@ import ipaddress
 from typing import NamedTuple
 
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
-NAMESPACE, ROUTE, PUBLIC_IP, DNS, IPV6 = "namespace", "route", "public_ip", "dns", "ipv6"
+NAMESPACE, ROUTE, PUBLIC_IP, DNS, IPV6, BYPASS = "namespace", "route", "public_ip", "dns", "ipv6", "bypass"
 KILL_SWITCH, CAPTURE = "kill_switch", "capture"
-ALWAYS = (NAMESPACE, ROUTE, PUBLIC_IP, DNS, IPV6)
+ALWAYS = (NAMESPACE, ROUTE, PUBLIC_IP, DNS, IPV6, BYPASS)
 
 GLUETUN_RESOLVERS = ("127.0.0.1", "::1")
 DOCKER_RESOLVER = "127.0.0.11"
@@ -29,6 +29,24 @@ NOT_SENT = {
 }
 """Errors with which the kernel says that a packet was not sent."""
 _PUBLIC6 = ipaddress.ip_network("2000::/3")
+_RESERVED = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("fc00::/7", "fe80::/10", "2001:db8::/32"),
+    )
+)
+
+
+def is_reserved(place):
+    """Whether an address or network is none of the internet's: kept for private use, tests or documentation.
+
+    `is_private` of Python's ipaddress calls a network private when its ends are, so 0.0.0.0/1 as well.
+    """
+    first = place.network_address if hasattr(place, "network_address") else place
+    last = place.broadcast_address if hasattr(place, "broadcast_address") else place
+    return any(first in network and last in network for network in _RESERVED)
 
 
 class Verdict(NamedTuple):
@@ -62,8 +80,12 @@ def outside(seen, tunnel):
     return {target: name for target, name in seen["routes"].items() if name not in (None, tunnel)}
 
 
-def route(seen, tunnel):
-    """Do packets to the internet leave by the tunnel?"""
+def route(seen, tunnel, subnets=()):
+    """Do packets to the internet leave by the tunnel? `subnets`: networks that gluetun lets out to."""
+    for subnet in subnets:
+        if not is_reserved(subnet):
+            words = "gluetun lets everything to %s out past the tunnel, which is no network at home: take it out of %s"
+            return Verdict(ROUTE, FAILED, words % (subnet, "mediastack_vpn_local_subnets"), True)
     past = outside(seen, tunnel)
     if past:
         target, name = sorted(past.items())[0]
@@ -160,6 +182,31 @@ def ipv6(seen, tunnel):
         return Verdict(IPV6, PASSED, "no public IPv6 address, and %s" % NOT_SENT[tried["reason"]])
     words = "packets would leave by %s; nothing answered, which shows nothing" % seen["route6"]
     return Verdict(IPV6, INCONCLUSIVE, words)
+
+
+def bypass(seen):
+    """Does the firewall stop what asks for a way past the tunnel? `seen["bypass"]`: of `leak_bypass.jobs`."""
+    tries = seen["bypass"]
+    out = [one for one in tries if one["done"]]
+    if out:
+        words = ["%s to %s gets out %s" % (one["what"], one["to"], one["how"]) for one in out]
+        return Verdict(BYPASS, FAILED, _few(words), True)
+    loose = [one for one in tries if one["reason"] not in NOT_SENT]
+    if loose:
+        words = ["%s to %s %s" % (one["what"], one["to"], one["how"]) for one in loose]
+        sent = any(one["reason"] == "sent" for one in loose)
+        ending = "nobody answered, but the firewall did not stop it" if sent else "it could not be tried"
+        return Verdict(BYPASS, INCONCLUSIVE, "%s: %s" % (_few(words), ending))
+    if not tries:
+        return Verdict(BYPASS, PASSED, "no interface but the tunnel's is up")
+    hows = ", ".join(dict.fromkeys(one["how"] for one in tries))
+    reasons = ", ".join(dict.fromkeys(NOT_SENT[one["reason"]] for one in tries))
+    return Verdict(BYPASS, PASSED, "%s: %s" % (hows, reasons))
+
+
+def _few(words, most=3):
+    words = list(dict.fromkeys(words))
+    return ", ".join(words[:most]) + (" and %d more" % (len(words) - most) if len(words) > most else "")
 
 
 # The kill switch

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import codecs
 import concurrent.futures
+import contextlib
 import http.client
 import ipaddress
+import json
 import os
 import re
 import socket
@@ -17,7 +19,7 @@ import ssl
 import struct
 import urllib.parse
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import leak_dns, leak_routes
+from ansible_collections.homelab.mediastack.plugins.module_utils import leak_bypass, leak_dns, leak_routes
 
 # Names are looked up in a child process, which should not import any more.
 codecs.lookup("idna")
@@ -29,7 +31,9 @@ ROUTE_TARGET6 = "2606:4700:4700::1111"
 """Only looked up as well."""
 HTTPS = 443
 _BEP15_MAGIC = 0x41727101980
-_WORD = re.compile(r"[0-9A-Fa-f:.]{3,}")
+_WORD = re.compile(r"(?<![\w:.%-])[0-9A-Fa-f:.]{3,}(?![\w:%-])")
+_KEYS = ("ip", "query", "origin", "address", "ip_addr", "ip_address", "ipAddress")
+"""Where the JSON of IP echoes has the address."""
 
 
 class EchoError(Exception):
@@ -75,24 +79,44 @@ class Echo:
             raise EchoError("it answers HTTP %d" % answer.status)
         found = address_in(body)
         if not found:
-            raise EchoError("its answer holds no IP address")
+            raise EchoError("its answer holds no IP address, or several")
         return found
 
 
 def _words(error):
     if isinstance(error, socket.timeout):
         return "no answer in time"
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+        # Its text is the answer's, in which the address may stand that nobody is to see.
+        return "its answer is not HTTP"
     return getattr(error, "strerror", None) or str(error) or error.__class__.__name__
 
 
 def address_in(text):
-    """The first IP address in a text or JSON document; None."""
+    """The IP address that an echo's answer tells, as text or JSON; None where there is none, or more than one.
+
+    A page with several (a captive portal, an error page of a proxy) does not say which one is ours.
+    """
+    with contextlib.suppress(ValueError):
+        known = json.loads(text)
+        for key in _KEYS if isinstance(known, dict) else ():
+            if isinstance(known.get(key), str) and _addresses(known[key]):
+                return _only(_addresses(known[key]))
+    return _only(_addresses(text))
+
+
+def _addresses(text):
+    found = []
     for word in _WORD.findall(text):
-        try:
-            return str(ipaddress.ip_address(word.strip(".")))
-        except ValueError:
-            continue
-    return None
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(word.rstrip(".:") if word.endswith((".", ":")) else word)
+            if not (address.is_unspecified or address.is_loopback):
+                found.append(str(address))
+    return found
+
+
+def _only(found):
+    return found[0] if len(set(found)) == 1 else None
 
 
 def host_address(url, timeout):
@@ -108,14 +132,21 @@ def host_address(url, timeout):
 def look(asked):
     """Everything that is seen from inside while the tunnel is up.
 
-    `asked`: `echo` (URL), `name` (to resolve), `resolvers` (the app's), `others` (that must not answer), `tcp6`
-    (address and port that would answer by IPv6, or None), `tunnel` (its interface), `timeout`.
+    `asked`: `echo` (URL), `name` (to resolve), `resolvers` (the app's), `others` (that must not answer), `direct`
+    (public resolvers), `tcp6` (address and port that would answer by IPv6, or None), `tunnel` (its interface),
+    `timeout`.
     """
     timeout, ports = asked["timeout"], []
     echo = Echo(asked["echo"])
     resolvers = [_resolve(server, asked["name"], timeout, ports) for server in asked["resolvers"]]
     address, address6 = _echo_addresses(echo, resolvers, asked["name"], timeout)
     targets = [*ROUTE_TARGETS, *([address] if address else [])]
+    past = {
+        **asked,
+        "tcp4": (address, echo.port) if address else None,
+        "tcp6": (address6, echo.port) if address6 else asked["tcp6"],
+        "timeout": min(timeout, 3.0),
+    }
     seen = {
         "interfaces": leak_routes.interfaces(),
         "addresses6": leak_routes.addresses6(),
@@ -131,6 +162,7 @@ def look(asked):
         "echo": {"at": address, "at6": address6, "port": echo.port, "address": None, "reason": None},
         "own_ports": ports,
         "six": None,
+        "bypass": _at_once(leak_bypass.jobs(past)),
     }
     if seen["route6"] not in (None, asked["tunnel"], "lo"):
         seen["six"] = _connect((address6, echo.port) if address6 else asked["tcp6"], timeout)

@@ -14,14 +14,17 @@ import struct
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 NLM_F_REQUEST = 1
 NLMSG_ERROR = 2
-RTA_DST, RTA_OIF = 1, 4
+RTA_DST, RTA_SRC, RTA_OIF, RTA_MARK = 1, 2, 4, 16
 RTN_UNREACHABLE = (6, 7, 8)
 """Kinds of routes that lead nowhere: blackhole, unreachable, prohibit."""
 GLOBAL_SCOPE = 0
 
 
-def interface_to(address):
-    """Name of the interface by which a packet to `address` would leave; None where there is no route."""
+def interface_to(address, source="", mark=0):
+    """Name of the interface by which a packet to `address` would leave; None where there is no route.
+
+    `source`: the IPv4 address that it is sent from, `mark`: its firewall mark, where rules may look at these.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
@@ -29,7 +32,7 @@ def interface_to(address):
         return None
     with sock:
         sock.settimeout(2)
-        sock.send(_question(family, socket.inet_pton(family, address)))
+        sock.send(_question(family, address, source, mark))
         index = output_interface(sock.recv(65536))
     try:
         return socket.if_indextoname(index) if index else None
@@ -37,11 +40,19 @@ def interface_to(address):
         return None
 
 
-def _question(family, address):
-    attribute = struct.pack("=HH", 4 + len(address), RTA_DST) + address
-    route = struct.pack("=BBBBBBBBI", family, len(address) * 8, 0, 0, 0, 0, 0, 0, 0)
-    body = route + attribute
+def _question(family, address, source="", mark=0):
+    found = _attribute(RTA_DST, socket.inet_pton(family, address))
+    bits = [128 if family == socket.AF_INET6 else 32, 32 if source else 0]
+    if source:
+        found += _attribute(RTA_SRC, socket.inet_pton(family, source))
+    if mark:
+        found += _attribute(RTA_MARK, struct.pack("=I", mark))
+    body = struct.pack("=BBBBBBBBI", family, *bits, 0, 0, 0, 0, 0, 0) + found
     return struct.pack("=IHHII", 16 + len(body), RTM_GETROUTE, NLM_F_REQUEST, 1, 0) + body
+
+
+def _attribute(kind, value):
+    return struct.pack("=HH", 4 + len(value), kind) + value
 
 
 def output_interface(message):

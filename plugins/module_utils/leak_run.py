@@ -32,6 +32,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.vpn_tunnel impo
 
 NAME = "cloudflare.com"
 """Resolved where the IP echo is an address: gluetun's own health check asks for it too."""
+ALIVE = ("running", "paused")
+"""States of a container that has a network to look at: one that is paused goes on where it was."""
 LAB_LABEL = "mediastack.lab"
 STAND_IN = "gluetun is a stand-in with gluetun's rules here: this says nothing about the real one"
 
@@ -172,7 +174,7 @@ class LeakTest(Started):
         held = holds.read(self.ask.project_path)
         for name in self._names():
             containers = self.tunnel.project.of(name)
-            running = [container for container in containers if container.status == "running"]
+            running = [container for container in containers if container.status in ALIVE]
             if not running and held.get(name, {}).get("verb") == holds.STOP:
                 self.messages.append("%s was not tested: it is %s" % (name, holds.since(held[name])))
                 continue
@@ -213,7 +215,7 @@ class LeakTest(Started):
         self.subnets = leak_around.home_networks(self.tunnel.environment)
         six = [address for address in self.test.public_dns if ":" in address]
         for app in self.apps:
-            if app.container is None or app.container.status != "running":
+            if app.container is None or app.container.status not in ALIVE:
                 state = "has no container" if app.container is None else "is %s" % app.container.status
                 app.trouble = "it %s: run site, or stop it, which is remembered" % state
                 continue
@@ -233,18 +235,19 @@ class LeakTest(Started):
     def _resolvers(self, app):
         if app.space is None:
             return leak_exec.nameservers(self.docker, app.container)
-        with open(app.space.path("/etc/resolv.conf"), encoding="utf-8", errors="replace") as handle:
-            return leak_space.nameservers(handle.read())
+        return leak_space.nameservers(app.space.read("/etc/resolv.conf"))
 
     def _asked(self, app, six):
         own = app.container if app.container.networks else self.tunnel.container
         gateways = leak_around.gateways(own) if own else []
-        others = leak_around.foreign_resolvers(self.subnets, gateways, self.test.resolvers)
+        given = [*self.test.resolvers, *leak_around.upstreams(self.tunnel.environment)]
+        others = leak_around.foreign_resolvers(self.subnets, gateways, given)
         return {
             "echo": self.test.echo,
             "name": self.name,
             "resolvers": app.resolvers,
             "others": [server for server in others if server not in app.resolvers],
+            "direct": list(self.test.public_dns),
             "tcp6": (six[0], 53) if six else None,
             "tunnel": self.interface,
             "timeout": self.test.timeout,
@@ -260,11 +263,15 @@ class LeakTest(Started):
     def _record(self, app):
         """What the engine's record says against it: None, or (action, why)."""
         if app.container.parent_id is None:
+            if app.container.network_mode == "host":
+                return None, "it is in the host's own network"
             return None, "it has a network of its own"
+        if not self.tunnel.runs:
+            return netns.RESTART, self.tunnel.why_not(None)
         return netns.verdict(app.container, SERVICE, self.tunnel.container)
 
     def _judge(self, app):
-        if app.container is None or app.container.status != "running":
+        if app.container is None or app.container.status not in ALIVE:
             app.inconclusive(leak_judge.ALWAYS, app.trouble)
             return
         same = None
@@ -278,10 +285,11 @@ class LeakTest(Started):
             return
         gluetun = (self.status or {}).get("public_ip") if self._connected() else ""
         app.verdicts += [
-            leak_judge.route(app.seen, self.interface),
+            leak_judge.route(app.seen, self.interface, self.subnets),
             leak_judge.public_ip(app.seen, self.interface, gluetun, self.host, self.why_no_host),
             leak_judge.dns(app.seen, self.interface, self.subnets),
             leak_judge.ipv6(app.seen, self.interface),
+            leak_judge.bypass(app.seen),
         ]
 
     # The kill switch

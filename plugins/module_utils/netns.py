@@ -4,13 +4,20 @@
 
 A restarted parent gets a new namespace, its dependents stay `running` in the dead one with only `lo`, and Compose
 calls all of them fine (measured with Compose 2.40.3; https://github.com/qdm12/gluetun/issues/641). Two comparisons
-find every case.
+find every case: of the parent's id, and of the kernel's names of both namespaces. Where the kernel cannot be asked
+(not root, an engine elsewhere) the times of start stand in for the names; a clock that was set back in between makes
+these lie.
 """
 
 from __future__ import annotations
 
+import os
+
 RESTART = "restart"
 RECREATE = "recreate"
+
+
+LIVE = ("running", "paused", "restarting")
 
 
 def verdict(container, parent_name, parent):
@@ -22,9 +29,8 @@ def verdict(container, parent_name, parent):
         return RECREATE, "it does not run in the network of %s" % parent_name
     if parent is None or container.parent_id != parent.id:
         return RECREATE, "its network parent %s is another container now" % parent_name
-    if container.status in ("running", "paused", "restarting") and container.started_at < parent.started_at:
-        return RESTART, "its network parent %s was started after it, so it is in a dead network" % parent_name
-    return None
+    why = dead(container, parent_name, parent) if container.status in LIVE else None
+    return (RESTART, why) if why else None
 
 
 def orphans(project):
@@ -38,6 +44,40 @@ def orphans(project):
         parent = project.by_id(container.parent_id)
         if parent is None:
             found.append((container, RECREATE, "its network parent is gone"))
-        elif container.started_at < parent.started_at:
-            found.append((container, RESTART, "its network parent %s was started after it" % parent.service))
+            continue
+        why = dead(container, parent.service, parent)
+        if why:
+            found.append((container, RESTART, why))
     return found
+
+
+def dead(container, parent_name, parent):
+    """Why the namespace of `container`, made for the one of `parent`, is not the parent's any more; None if it is."""
+    older = container.started_at < parent.started_at
+    same = same_network(container, parent)
+    if same or (same is None and not older):
+        return None
+    if older:
+        return "its network parent %s was started after it, so it is in a dead network" % parent_name
+    return "it is in a dead network: the kernel's name for it is not that of the network of %s" % parent_name
+
+
+def same_network(container, other):
+    """Whether the kernel has one name for the networks of two containers; None where that cannot be seen."""
+    names = kernel_name(container), kernel_name(other)
+    return None if None in names else names[0] == names[1]
+
+
+def kernel_name(container):
+    """The kernel's name of a running container's network namespace; None where that cannot be seen."""
+    pid = container.raw["State"].get("Pid") or 0
+    if not pid:
+        return None
+    try:
+        # With an engine elsewhere, or a container that ended meanwhile, this pid is another process.
+        with open("/proc/%d/cgroup" % pid, encoding="utf-8", errors="replace") as handle:
+            if container.id not in handle.read():
+                return None
+        return os.readlink("/proc/%d/ns/net" % pid)
+    except OSError:
+        return None

@@ -54,7 +54,8 @@ options:
     type: str
   public_dns:
     description:
-      - Addresses of public resolvers, asked directly with O(kill_switch).
+      - Addresses of public resolvers, asked directly past the tunnel, which the firewall should stop; with
+        O(kill_switch) through it as well.
       - Run as a task, the default is C(mediastack_leak_test_public_dns).
     type: list
     elements: str
@@ -143,7 +144,8 @@ checks:
       description: The Compose service.
       type: str
     check:
-      description: V(namespace), V(route), V(public_ip), V(dns), V(ipv6), V(kill_switch) or V(capture).
+      description: V(namespace), V(route), V(public_ip), V(dns), V(ipv6), V(bypass), V(kill_switch)
+          or V(capture).
       type: str
     state:
       description: V(passed), V(failed) or V(inconclusive).

@@ -39,9 +39,13 @@ def run(*command, check=True):
 
 
 class LeakLab:
-    """One stack and its internet. `apps`: names of the contained apps; `leaky`: those put on the bridge instead."""
+    """One stack and its internet.
 
-    def __init__(self, apps=("qbittorrent",), leaky=(), kill_switch=True, home_resolver=False, publish=0):
+    `apps`: names of the contained apps; `leaky`: those put on the bridge instead; `like`: name → more of its Compose
+    definition, for gluetun too.
+    """
+
+    def __init__(self, apps=("qbittorrent",), leaky=(), kill_switch=True, home_resolver=False, publish=0, like=None):
         slot = os.getpid() % 250
         net = f"198.18.{slot}"
         self.lab = Lab()
@@ -53,12 +57,14 @@ class LeakLab:
         if home_resolver:
             environment["FIREWALL_OUTBOUND_SUBNETS"] = f"{net}.64/26"
         self.subnet = f"{net}.64/26"
+        like = dict(like or {})
+        environment.update(like.pop("gluetun", {}).get("environment", {}))
         ports = [f"127.0.0.1:{publish or ''}:8000"]
         self.lab.add("gluetun", environment=environment, ports=ports, sysctls={"net.ipv6.conf.all.disable_ipv6": 1})
         for name in apps:
             # With a resolver of the lab, so that Docker's own asks no stranger.
             more = {"dns": [self.echo]} if name in leaky else {"behind": "gluetun"}
-            self.lab.add(name, **more)
+            self.lab.add(name, **{**more, **like.get(name, {})})
 
     @property
     def path(self):
@@ -141,6 +147,8 @@ class LeakLab:
         self.inside(
             self.gluetun, "ip", "rule", "add", "prio", "98", "to", f"{network['IPAddress']}/16", "lookup", "main"
         )
+        self.inside(self.gluetun, "ip", "route", "add", "default", "via", self.gateway, "table", "200")
+        self.inside(self.gluetun, "ip", "rule", "add", "prio", "100", "from", network["IPAddress"], "lookup", "200")
         self.inside(self.gluetun, "ip", "rule", "add", "prio", "101", "not", "fwmark", "0xca6c", "lookup", "51820")
 
     def _firewall(self):
@@ -163,6 +171,18 @@ class LeakLab:
         process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         assert process.stdout.readline() == "ready\n"
+
+    def drip(self, pid, device, source, target):
+        """Send datagrams by an interface from an address, to port 6881, until the lab ends."""
+        code = (
+            "import socket, sys, time\n"
+            "sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "sock.setsockopt(socket.SOL_SOCKET, 25, sys.argv[1].encode())\n"
+            "sock.bind((sys.argv[2], 0))\n"
+            "while True:\n    sock.sendto(b'x', (sys.argv[3], 6881))\n    time.sleep(0.05)\n"
+        )
+        command = ["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", code, device, source, target]
+        self.processes.append(subprocess.Popen(command))
 
     # Testing
 

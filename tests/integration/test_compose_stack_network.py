@@ -10,6 +10,8 @@ import time
 import pytest
 from compose_stack_lab import QUICK, docker, until
 
+from ansible_collections.homelab.mediastack.plugins.module_utils import engine_state, netns
+
 VERSIONS = [pytest.param("2.20.3", marks=pytest.mark.long), None]
 REPAIR_SECONDS = 10
 
@@ -164,3 +166,54 @@ def test_vpn_switched_off_and_on(lab):
     lab.services["qbittorrent"], lab.meta["qbittorrent"] = behind
     lab.run()
     assert lab.same_network("qbittorrent", "gluetun")
+
+
+def test_the_kernel_tells_a_dead_network_from_a_live_one_whatever_the_clock_says(lab):
+    lab.vpn("qbittorrent")
+    lab.run()
+
+    def verdict(later):
+        project = engine_state.read_project(lab.docker, lab.name, str(lab.path))
+        gluetun, app = project.of("gluetun")[0], project.of("qbittorrent")[0]
+        app.started_at = gluetun.started_at + later
+        return netns.verdict(app, "gluetun", gluetun)
+
+    assert verdict(-1) is verdict(1) is None
+    docker("restart", "-t", 1, f"{lab.name}-gluetun")
+    assert [verdict(later)[0] for later in (-1, 1)] == [netns.RESTART, netns.RESTART]
+    assert "the kernel's name" in verdict(1)[1]
+
+
+def test_an_app_that_is_to_live_behind_the_vpn_does_not_run_until_gluetun_is_well(lab):
+    """The VPN is switched on while torrents run: by their own network they must not go on beside it."""
+    lab.add("qbittorrent")
+    lab.run()
+    del lab.services["qbittorrent"]
+    marker = lab.base / "well"
+    lab.add(
+        "gluetun",
+        healthcheck=dict(QUICK, test=["CMD", "test", "-e", "/x/well"], retries=100),
+        volumes=[f"{lab.base}:/x:ro"],
+    )
+    lab.add("qbittorrent", behind="gluetun")
+    result, error = lab.attempt(wait_timeout=4)
+    assert "needs gluetun" in error
+    assert lab.states() == {"gluetun": "running", "qbittorrent": "exited"}, result["actions"]
+    # Not by a policy of the engine either.
+    marker.write_text("")
+    lab.run()
+    assert lab.same_network("qbittorrent", "gluetun")
+    assert lab.run()["changed"] is False
+
+
+def test_an_app_whose_gluetun_is_removed_reaches_nobody(lab):
+    """Nobody stops it until the next run, and nobody has to: its network is gone but for the loopback."""
+    lab.vpn("qbittorrent")
+    lab.run()
+    assert "eth0" in lab.interfaces("qbittorrent")
+    docker("rm", "-f", f"{lab.name}-gluetun")
+    assert lab.states() == {"qbittorrent": "running"}
+    assert lab.interfaces("qbittorrent") == {"lo"}
+    # It cannot come back by itself either.
+    docker("restart", "-t", 1, f"{lab.name}-qbittorrent", check=False)
+    assert lab.states() == {"qbittorrent": "exited"}

@@ -24,7 +24,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker
 
-ALWAYS = ["namespace", "route", "public_ip", "dns", "ipv6"]
+ALWAYS = ["namespace", "route", "public_ip", "dns", "ipv6", "bypass"]
 
 
 @pytest.fixture
@@ -71,6 +71,9 @@ def test_a_sound_stack_passes_every_check_and_is_left_as_it_was(stacks):
     assert states(result) == states(result, "sabnzbd") == expected
     assert evidence(result, "public_ip") == f"{lab.exit}, as gluetun says, and not the host's"
     assert "UDP tracker announce: the firewall drops it" in evidence(result, "kill_switch")
+    assert evidence(result, "bypass") == (
+        "bound to eth0, sent from the address of eth0, marked as gluetun's own: the firewall drops it"
+    )
     assert evidence(result, "capture").startswith("0 packets past the tunnel on br-")
     assert (result["leaking"], result["changed"]) == ([], False)
     assert lab.host not in json.dumps(result["checks"]).replace(lab.exit, "")
@@ -82,7 +85,7 @@ def test_an_app_on_the_bridge_is_caught_stopped_and_held(stacks):
     result = lab.test(capture=2, stop_leaking=True)
     assert set(states(result).values()) == {"passed"}
     failed = [check for check, state in states(result, "sabnzbd").items() if state == "failed"]
-    assert failed == ["namespace", "route", "public_ip", "dns", "capture"]
+    assert failed == ["namespace", "route", "public_ip", "dns", "bypass", "capture"]
     assert evidence(result, "public_ip", "sabnzbd") == "it is seen at the host's own public address"
     assert "answers past the tunnel" in evidence(result, "dns", "sabnzbd")
     assert f"to {lab.echo} port 80" in evidence(result, "capture", "sabnzbd")
@@ -111,15 +114,33 @@ def test_a_resolver_in_an_allowed_network_at_home_is_a_leak(stacks):
     )
 
 
-def test_a_missing_kill_switch_is_caught_by_its_check_and_by_the_count(stacks):
+def test_a_missing_kill_switch_is_caught_with_the_vpn_up_by_its_check_and_by_the_count(stacks):
     lab = stacks(kill_switch=False)
-    assert lab.test()["passed"], "nothing of it is seen while the VPN is up"
+    up = lab.test()
+    assert states(up) == {**dict.fromkeys(ALWAYS, "passed"), "bypass": "failed"}
+    for how in ("bound to eth0", "sent from the address of eth0", "marked as gluetun's own"):
+        assert f"gets out {how}" in evidence(up, "bypass") or "and 3 more" in evidence(up, "bypass")
+    assert up["leaking"] == ["qbittorrent"]
     result = lab.test(kill_switch=True, capture=3)
-    assert states(result) == {**dict.fromkeys(ALWAYS, "passed"), "kill_switch": "failed", "capture": "failed"}
+    assert states(result) == {
+        **dict.fromkeys(ALWAYS, "passed"),
+        **dict.fromkeys(["bypass", "kill_switch", "capture"], "failed"),
+    }
     for way in ("TCP: an answer", "UDP tracker announce: an answer", f"DNS to {lab.echo}: an answer"):
         assert way in evidence(result, "kill_switch")
     assert result["leaking"] == ["qbittorrent"]
     tunnel_is(lab, "running")
+
+
+def test_a_packet_past_the_tunnel_with_the_tunnels_own_address_is_counted(stacks):
+    """What an established connection sends by the bridge: its source is the tunnel's address, not the container's."""
+    lab = stacks()
+    lab.inside(lab.gluetun, "iptables", "-P", "OUTPUT", "ACCEPT")
+    lab.drip(lab.gluetun, "eth0", lab.exit, lab.echo)
+    result = lab.test(capture=3)
+    assert states(result)["capture"] == "failed"
+    # Not the test's own attempts, which go to port 53 and 80.
+    assert f"UDP to {lab.echo} port 6881" in evidence(result, "capture")
 
 
 def test_an_app_in_a_dead_network_fails_and_is_no_leak(stacks):
@@ -203,11 +224,11 @@ def test_the_playbook(stacks, tmp_path):
     assert "RESULT" not in described.stdout
 
     done = play.play("leak_test", "-e", "kill_switch=true", "-e", "capture=2", "-e", f"output={report},{junit}")
-    assert "7 of 7 checks passed" in done.stdout
+    assert "8 of 8 checks passed" in done.stdout
     assert stack_harness.changed(done) == 0
     found = json.loads(report.read_text())
-    assert (found["schema"], found["passed"], len(found["checks"])) == (1, True, 7)
-    assert ET.parse(junit).getroot().get("tests") == "7"
+    assert (found["schema"], found["passed"], len(found["checks"])) == (1, True, 8)
+    assert ET.parse(junit).getroot().get("tests") == "8"
 
     lab.inside(lab.gluetun, "iptables", "-P", "OUTPUT", "ACCEPT")
     only = play.play("leak_test", "-e", "kill_switch=true", "-e", "output=-", check=False)
@@ -215,7 +236,10 @@ def test_the_playbook(stacks, tmp_path):
     assert json.loads(only.stdout)["hosts"]["box"]["leaking"] == ["qbittorrent"]
     failing = play.play("leak_test", "-e", "kill_switch=true", "-e", f"output={junit}", check=False)
     everything = failing.stdout + failing.stderr
-    assert "FAILED! => LEAK: box/qbittorrent; 1 of 6 checks failed: box/qbittorrent kill_switch" in everything
+    assert (
+        "FAILED! => LEAK: box/qbittorrent; 2 of 7 checks failed: box/qbittorrent bypass, box/qbittorrent kill_switch"
+        in everything
+    )
     for sign in ("Traceback", '{"', "Origin:", lab.host + " ", lab.host + '"'):
         assert sign not in everything
     case = ET.parse(junit).getroot().find(".//failure")
@@ -260,7 +284,7 @@ def test_the_module_alone_fails(stacks):
         check=False,
     )
     result = json.loads(done.stdout)
-    assert result["failed"] and result["msg"].startswith("4 of 5 checks passed. qbittorrent dns failed: ")
+    assert result["failed"] and result["msg"].startswith("5 of 6 checks passed. qbittorrent dns failed: ")
 
 
 def stack_harness_path():

@@ -30,6 +30,7 @@ def seen(**changes):
         "echo": {"at": "192.0.2.1", "at6": None, "port": 443, "address": GLUETUN, "reason": None},
         "six": None,
         "own_ports": [],
+        "bypass": [],
         **changes,
     }
 
@@ -74,6 +75,14 @@ def test_route(changes, state, leak, words):
     found = judge.route(seen(**changes), "tun0")
     assert (found.state, found.leak) == (state, leak)
     assert words in found.evidence
+
+
+@pytest.mark.parametrize("subnet", ["0.0.0.0/1", "9.9.9.0/24", "2600::/12"])
+def test_a_part_of_the_internet_that_is_let_out_is_a_leak(subnet):
+    found = judge.route(seen(), "tun0", [*HOME, ipaddress.ip_network(subnet)])
+    assert (found.state, found.leak) == (FAILED, True)
+    assert f"everything to {subnet} out past the tunnel" in found.evidence
+    assert judge.route(seen(), "tun0", HOME).state == PASSED
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,38 @@ def test_ipv6(changes, state, leak):
     found = judge.ipv6(seen(**changes), "tun0")
     assert (found.state, found.leak) == (state, leak)
     assert "2a00" not in found.evidence, "a public address is the host's own network"
+
+
+def bypassing(reason="EPERM", how="bound to eth0", what="DNS", done=False):
+    return {"how": how, "what": what, "to": "192.0.2.1 port 53", "done": done, "reason": None if done else reason}
+
+
+@pytest.mark.parametrize(
+    ("tries", "state", "leak", "words"),
+    [
+        ([], PASSED, False, "no interface but the tunnel's is up"),
+        (
+            [bypassing(), bypassing(what="TCP"), bypassing(how="marked as gluetun's own")],
+            PASSED,
+            False,
+            "bound to eth0, marked as gluetun's own: the firewall drops it",
+        ),
+        (
+            [bypassing(), bypassing("ENETUNREACH", "bound to eth1")],
+            PASSED,
+            False,
+            "eth1: the firewall drops it, no route",
+        ),
+        ([bypassing(), bypassing(done=True)], FAILED, True, "DNS to 192.0.2.1 port 53 gets out bound to eth0"),
+        ([bypassing(), bypassing("sent")], INCONCLUSIVE, False, "nobody answered, but the firewall did not stop it"),
+        ([bypassing("untried")], INCONCLUSIVE, False, "bound to eth0: it could not be tried"),
+        ([bypassing("sent"), bypassing(what="TCP", done=True)], FAILED, True, "TCP to 192.0.2.1 port 53 gets out"),
+    ],
+)
+def test_bypass(tries, state, leak, words):
+    found = judge.bypass(seen(bypass=tries))
+    assert (found.state, found.leak) == (state, leak), found.evidence
+    assert words in found.evidence
 
 
 def way(done=False, reason="timeout", route="eth0", to="192.0.2.1 port 80"):

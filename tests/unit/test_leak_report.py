@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The report of leak tests: table, sentence, JSON and JUnit."""
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -78,6 +79,39 @@ def test_junit():
     }
     assert root.find(".//failure").get("type") == "leak"
     assert root.find(".//testcase[@name='sabnzbd ipv6']/error") is not None
+
+
+# What the schema of Jenkins' xUnit plugin allows: {element: (attributes that must be, that may be, children)}.
+SCHEMA = {
+    "testsuites": ((), ("name", "time", "tests", "failures", "errors"), ("testsuite",)),
+    "testsuite": (
+        ("name", "tests", "failures", "errors"),
+        ("time", "skipped", "timestamp", "hostname", "id", "package"),
+        ("testcase",),
+    ),
+    "testcase": (("name",), ("time", "classname"), ("failure", "error", "system-out")),
+    "failure": ((), ("type", "message"), ()),
+    "error": ((), ("type", "message"), ()),
+    "system-out": ((), (), ()),
+}
+
+
+def test_junit_is_what_the_schema_allows():
+    evidence = "Docker's \x00\x1b[31mown\ufffe <&]]>"
+    report = leak_report.build(
+        {"nas": result(row(evidence=evidence), row(state="failed", evidence=evidence)), "x": None}
+    )
+    root = ET.fromstring(leak_report.junit(report).encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        required, optional, children = SCHEMA[element.tag]
+        assert set(required) <= set(element.attrib) <= {*required, *optional}, element.tag
+        assert {child.tag for child in element} <= set(children)
+        for name in ("tests", "failures", "errors"):
+            assert element.get(name, "0").isdigit()
+    for suite in root:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp"))
+        assert int(suite.get("tests")) == len(suite) > 0
 
 
 def test_extra_vars():

@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a leak test reads: DNS and route answers, packets, gluetun's log, what busybox prints."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +16,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     leak_capture,
     leak_dns,
     leak_exec,
+    leak_judge,
     leak_probe,
     leak_routes,
     leak_space,
@@ -76,19 +79,19 @@ def packet(source="172.18.0.2", target="192.0.2.1", protocol=UDP, ports=(5000, 6
 
 def test_flows():
     flow = leak_capture.parse(packet())
-    assert flow == ("172.18.0.2", "192.0.2.1", UDP, 5000, 6969, False)
+    assert flow == ("172.18.0.2", "192.0.2.1", UDP, 5000, 6969, False, "")
     assert leak_capture.parse(packet(protocol=TCP, flags=2)).opening
     assert not leak_capture.parse(packet(protocol=TCP, flags=0x12)).opening
     assert leak_capture.parse(b"\x45") is None
     six = bytes([0x60]) + b"\0" * 5 + bytes([UDP, 64]) + b"\0" * 15 + b"\1" + b"\0" * 15 + b"\2" + b"\0\5\0\6"
-    assert leak_capture.parse(six) == ("::1", "::2", UDP, 5, 6, False)
+    assert leak_capture.parse(six) == ("::1", "::2", UDP, 5, 6, False, "")
 
 
 ALLOWED = leak_capture.Allowed(
     endpoints=(Endpoint("198.51.100.7", UDP, 51820),),
     networks=(ipaddress.ip_network("172.18.0.0/16"),),
     subnets=(ipaddress.ip_network("192.168.1.0/24"),),
-    published=((TCP, 8080),),
+    published=((TCP, 8080), (UDP, 6881)),
     own_ports=(40000,),
 )
 
@@ -108,6 +111,11 @@ ALLOWED = leak_capture.Allowed(
         ({"target": "192.168.1.1", "ports": (5, 853), "protocol": TCP}, True),
         ({"target": "192.168.1.1", "ports": (40000, 53)}, False),
         ({"ports": (40000, 80)}, True),
+        # A resolver in a container beside gluetun.
+        ({"target": "172.18.0.5", "ports": (5, 53)}, True),
+        # Torrents send from the port that they listen at; at home it is an answer.
+        ({"target": "9.9.9.9", "ports": (6881, 6881)}, True),
+        ({"target": "192.168.77.2", "ports": (6881, 50000)}, False),
         ({"ports": (8080, 50000), "protocol": TCP, "flags": 0x10}, False),
         ({"ports": (8080, 50000), "protocol": TCP, "flags": 2}, True),
         ({"ports": (8080, 50000)}, True),
@@ -119,7 +127,17 @@ def test_what_the_tunnel_should_have_carried(changes, outside):
     assert leak_capture.is_outside(leak_capture.parse(packet(**changes)), ALLOWED) is outside
 
 
-def passes(code, raw, kind=0, ether=0x0800):
+def test_what_is_none_of_the_internets():
+    for text in ("192.168.0.0/16", "10.1.2.0/24", "100.64.0.0/10", "fd00::/8"):
+        assert leak_judge.is_reserved(ipaddress.ip_network(text)), text
+    for text in ("0.0.0.0/1", "128.0.0.0/1", "9.9.9.9/32", "192.0.0.0/8", "2000::/3"):
+        assert not leak_judge.is_reserved(ipaddress.ip_network(text)), text
+
+
+OWN_LINK = b"\x02\x42\xac\x12\0\1" + b"\x02\x42\xac\x12\0\2" + b"\x08\0"
+
+
+def passes(code, raw, kind=0, ether=0x0800, link=b"\0" * 14):
     """What the kernel makes of a filter program: the bytes that it lets pass."""
     extra = {leak_capture._EXTRA: ether, leak_capture._EXTRA + 4: kind}
     accumulator = index = place = 0
@@ -134,6 +152,9 @@ def passes(code, raw, kind=0, ether=0x0800):
             index = (raw[k] & 15) * 4
         elif k in extra:
             accumulator = extra[k]
+        elif leak_capture._LINK <= k < leak_capture._EXTRA:
+            start = k - leak_capture._LINK
+            accumulator = int.from_bytes(link[start : start + {0x20: 4, 0x28: 2}[operation]], "big")
         else:
             size, start = {0x20: (4, k), 0x28: (2, k), 0x30: (1, k), 0x48: (2, k + index)}[operation]
             accumulator = int.from_bytes(raw[start : start + size], "big")
@@ -149,6 +170,12 @@ def test_the_filter_in_the_kernel():
     assert passes(code, packet(target="198.51.100.7", ports=(5, 51820), protocol=TCP))
     assert passes(code, b"\x60" + b"\0" * 40, ether=0x86DD)
     assert not passes(code, packet(), ether=0x0806)
+    # What leaves past the tunnel with the tunnel's address is known by whose card sent it.
+    code = leak_capture.program(ALLOWED.endpoints, ["172.18.0.2"], hardware=["02:42:ac:12:00:09", "02:42:ac:12:00:02"])
+    assert passes(code, packet(source="10.64.0.2"), link=OWN_LINK)
+    assert passes(code, packet())
+    assert not passes(code, packet(source="10.64.0.2"))
+    assert not passes(code, packet(source="10.64.0.2", target="198.51.100.7", ports=(5, 51820)), link=OWN_LINK)
     uplink = leak_capture.program(ALLOWED.endpoints, None, True)
     assert passes(uplink, packet(source="192.0.2.200"), kind=4)
     assert not passes(uplink, packet(), kind=0)
@@ -169,31 +196,47 @@ def test_the_verdict_of_a_count():
     )
     clean = leak_capture.verdict(["172.18.0.3"], [wire("br-1", {leak: 3})], wire("eth0", {host: 9}), ALLOWED, 60)
     assert (clean.state, clean.evidence) == ("passed", "0 packets past the tunnel on br-1 and eth0 in 60 s")
+    late = leak._replace(source="10.64.0.2", sender="02:42:ac:12:00:02")
+    judged = leak_capture.verdict(["172.18.0.2", "02:42:ac:12:00:02"], [wire("br-1", {late: 1})], None, ALLOWED, 60)
+    assert judged.state == "failed"
     assert leak_capture.verdict(["172.18.0.3"], [wire("br-1", {}, 4)], None, ALLOWED, 60).state == "inconclusive"
 
 
 # -- around
 
 
-def test_the_vpn_servers():
-    log = (
-        "\x1b[36mINFO\x1b[0m [wireguard] Connecting to 198.51.100.7:51820\n"
-        "[openvpn] UDPv4 link remote: [AF_INET]198.51.100.8:1194\n"
-    )
-    rules = (
-        "-P OUTPUT DROP\n-A OUTPUT -d 198.51.100.9/32 -o eth0 -p tcp -m tcp --dport 443 -j ACCEPT\n"
-        "-A OUTPUT -d 192.168.1.0/24 -o eth0 -j ACCEPT\n"
-    )
+LOG = (
+    "\x1b[36mINFO\x1b[0m [wireguard] Connecting to 198.51.100.7:51820\n"
+    "[openvpn] UDPv4 link remote: [AF_INET]198.51.100.8:1194\n"
+)
+RULES = (
+    "-P OUTPUT DROP\n-A OUTPUT -d 198.51.100.9/32 -o eth0 -p tcp -m tcp --dport 443 -j ACCEPT\n"
+    "-A OUTPUT -d 192.168.1.0/24 -o eth0 -j ACCEPT\n"
+)
+GIVEN = {"WIREGUARD_ENDPOINT_IP": "198.51.100.7"}
 
+
+@pytest.mark.parametrize(
+    ("log", "environment", "found"),
+    [
+        # A hole in the firewall is no VPN server where others say which one it is.
+        (LOG, GIVEN, [Endpoint("198.51.100.7", UDP, 51820), Endpoint("198.51.100.8", UDP, 1194)]),
+        ("", GIVEN, [Endpoint("198.51.100.7", UDP, 51820)]),
+        ("", {}, [Endpoint("198.51.100.9", TCP, 443)]),
+    ],
+)
+def test_the_vpn_servers(log, environment, found):
     def run(*words, **_options):
-        return SimpleNamespace(rc=0, out=rules if words[0] == "exec" else log, err="")
+        return SimpleNamespace(rc=0, out=RULES if words[0] == "exec" else log, err="")
 
-    environment = {"WIREGUARD_ENDPOINT_IP": "198.51.100.7"}
-    assert leak_around.endpoints(SimpleNamespace(run=run), SimpleNamespace(id="1"), environment) == (
-        Endpoint("198.51.100.7", UDP, 51820),
-        Endpoint("198.51.100.8", UDP, 1194),
-        Endpoint("198.51.100.9", TCP, 443),
-    )
+    docker = SimpleNamespace(run=run)
+    assert leak_around.endpoints(docker, SimpleNamespace(id="1"), environment) == tuple(found)
+
+
+def test_resolvers_that_gluetun_itself_asks():
+    environment = {"DNS_ADDRESS": "192.168.1.2", "DNS_UPSTREAM_PLAIN_ADDRESSES": "192.168.1.3:53,[fd00::2]:53,junk"}
+    assert leak_around.upstreams(environment) == ["192.168.1.2", "192.168.1.3", "fd00::2"]
+    assert leak_around.upstreams({"DNS_UPSTREAM_RESOLVERS": "cloudflare"}) == []
 
 
 def test_resolvers_that_must_not_answer(tmp_path, monkeypatch):
@@ -230,12 +273,76 @@ def test_the_hosts_router(tmp_path):
         ("198.51.100.7\n", "198.51.100.7"),
         ('{"ip": "198.51.100.7", "city": "Face"}', "198.51.100.7"),
         ("<p>Your IP is 2001:DB8::1.</p>", "2001:db8::1"),
+        ('"198.51.100.7"', "198.51.100.7"),
+        ('{"origin": "198.51.100.7", "server": "192.0.2.80"}', "198.51.100.7"),
+        ("fl=1\nh=x\nip=198.51.100.7\nts=1.5\n", "198.51.100.7"),
         ("no address", None),
         ("1.2.3", None),
+        ("", None),
+        # A page of somebody in between: the same wherever it is asked from.
+        ("<style>li::after{} a::before{}</style><h1>Log in</h1>", None),
+        ("<p>192.0.2.1 blocked 198.51.100.7</p>", None),
+        ('{"ip": ["198.51.100.7"], "proxy": "192.0.2.1"}', None),
+        ("<script src=jquery-3.6.0.1.js></script>", None),
+        ("0.0.0.0", None),
     ],
 )
 def test_the_address_in_an_echos_answer(text, address):
     assert leak_probe.address_in(text) == address
+
+
+ANSWERS = {
+    "plain": b"HTTP/1.0 200 OK\r\n\r\n198.51.100.7\n",
+    "elsewhere": b"HTTP/1.0 302 Found\r\nLocation: http://192.0.2.1/\r\n\r\n198.51.100.7",
+    "busy": b"HTTP/1.0 429 Too Many Requests\r\n\r\n198.51.100.7",
+    "portal": b"HTTP/1.0 200 OK\r\n\r\n<h1>Log in</h1> 192.0.2.1, 192.0.2.2",
+    "huge": b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 3_000_000 + b" 198.51.100.7",
+    "garbage": b"\x00\xff\xfe junk 198.51.100.7\r\n\r\n",
+    "nothing": b"",
+    "hangs": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("plain", "198.51.100.7"),
+        ("elsewhere", "HTTP 302"),
+        ("busy", "HTTP 429"),
+        ("portal", "no IP address, or several"),
+        ("huge", "no IP address, or several"),
+        ("garbage", "^its answer is not HTTP$"),
+        ("nothing", "Remote end closed"),
+        ("hangs", "no answer in time"),
+    ],
+)
+def test_what_an_echo_may_do(kind, outcome):
+    """Nothing but an address alone is one."""
+    over = threading.Event()
+
+    def serve(server):
+        link, _client = server.accept()
+        with link:
+            link.recv(4096)
+            if ANSWERS[kind] is None:
+                over.wait(10)
+            else:
+                with contextlib.suppress(OSError):
+                    link.sendall(ANSWERS[kind])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        echo = leak_probe.Echo(f"http://127.0.0.1:{server.getsockname()[1]}/ip")
+        try:
+            if kind == "plain":
+                assert echo.ask("127.0.0.1", 2) == outcome
+            else:
+                with pytest.raises(leak_probe.EchoError, match=outcome):
+                    echo.ask("127.0.0.1", 0.5)
+        finally:
+            over.set()
+            thread.join(5)
 
 
 def test_what_busybox_prints():
@@ -244,7 +351,10 @@ def test_what_busybox_prints():
         "R 1.1.1.1 1.1.1.1 dev tun0 table 51820 src 10.64.0.2 uid 0\nR 208.67.222.222 \nS \n"
         "N 127.0.0.1 0 lo Server: 127.0.0.1 Name: cloudflare.com Address: 192.0.2.1\n"
         "N 192.168.1.1 1 eth0 ;; connection timed out; no servers could be reached\n"
-        "N 10.0.0.1 143 tun0 \nE 198.51.100.7 \n"
+        "N 10.0.0.1 143 tun0 \nB eth0 1.1.1.1 1 PING 1.1.1.1: 56 data bytes ping: sendto: Operation not permitted\n"
+        "B eth1 1.1.1.1 0 PING 1.1.1.1 64 bytes from 1.1.1.1\n"
+        "B eth2 1.1.1.1 1 1 packets transmitted, 0 packets received\n"
+        "B eth3 1.1.1.1 127 sh: ping: not found\nE 198.51.100.7 \n"
     )
     asked = {"echo": "https://echo.example/", "resolvers": ["127.0.0.1"], "others": ["192.168.1.1", "10.0.0.1"]}
     found = leak_exec.read(text, asked)
@@ -252,6 +362,12 @@ def test_what_busybox_prints():
     assert found["addresses6"] == [("fd00::2", "eth0")]
     assert found["routes"] == {"1.1.1.1": "tun0", "208.67.222.222": None}
     assert (found["route6"], found["echo"]["address"]) == (None, "198.51.100.7")
+    assert [(one["how"], one["done"], one["reason"]) for one in found["bypass"]] == [
+        ("bound to eth0", False, "EPERM"),
+        ("bound to eth1", True, None),
+        ("bound to eth2", False, "sent"),
+        ("bound to eth3", False, "untried"),
+    ]
     assert [(entry["server"], entry["answered"], entry["knows"]) for entry in found["resolvers"] + found["others"]] == [
         ("127.0.0.1", True, True),
         ("192.168.1.1", False, False),

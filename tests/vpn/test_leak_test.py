@@ -9,6 +9,7 @@ import itertools
 import pathlib
 import shutil
 import tempfile
+import time
 
 import pytest
 from world_plan import docker, run
@@ -18,19 +19,22 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli impo
 from ansible_collections.homelab.mediastack.plugins.module_utils.vpn_tunnel import CONTROL_KEY, READ_KEY
 
 NUMBER = itertools.count(1)
-ALWAYS = ("namespace", "route", "public_ip", "dns", "ipv6")
+ALWAYS = ("namespace", "route", "public_ip", "dns", "ipv6", "bypass")
 
 
 class Stack:
     """A project of the world's containers, as Compose labels them."""
 
-    def __init__(self, world, kind="wireguard", ipv6=False):
+    def __init__(self, world, kind="wireguard", ipv6=False, both=False):
+        """`ipv6`: the Docker network has it; `both`: so have gluetun and its tunnel."""
         self.world, self.name = world, f"{world.prefix}-leak{next(NUMBER)}"
         self.path = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir="/var/tmp"))
         (self.path / ".mediastack").mkdir(mode=0o700)
         self.network = world.network(f"leak{self.name[-1]}", ipv6=ipv6)
         options = self.labels("gluetun")
-        self.gluetun = world.gluetun(kind, name=f"{self.name}-gluetun", network=self.network, options=options)
+        self.gluetun = world.gluetun(
+            kind, name=f"{self.name}-gluetun", network=self.network, options=options, ipv6=both
+        )
         self.names = ["gluetun"]
 
     def labels(self, service):
@@ -116,12 +120,13 @@ def test_without_root_the_tools_of_gluetuns_image_look(world, stacks, monkeypatc
     stack.app("qbittorrent")
     stack.app("sabnzbd", stack.network, ("--dns", world.resolver))
     # The real image has busybox's.
-    docker("exec", stack.gluetun, "ln", "-sf", "/bin/busybox", "/usr/local/bin/nslookup")
+    for tool in ("nslookup", "ping"):
+        docker("exec", stack.gluetun, "ln", "-sf", "/bin/busybox", f"/usr/local/bin/{tool}")
     monkeypatch.setattr(leak_space, "of", refuse)
     result = stack.test(kill_switch=True)
     assert states(result, "qbittorrent") == {**dict.fromkeys(ALWAYS, "passed"), "kill_switch": "inconclusive"}, result
     assert "(become: true)" in evidence(result, "qbittorrent", "kill_switch")
-    others = dict.fromkeys(["route", "public_ip", "dns", "ipv6", "kill_switch"], "inconclusive")
+    others = dict.fromkeys([*ALWAYS[1:], "kill_switch"], "inconclusive")
     assert states(result, "sabnzbd") == {"namespace": "failed", **others}
     assert result["leaking"] == ["sabnzbd"]
 
@@ -138,3 +143,29 @@ def test_a_leaky_app_is_caught_by_ipv6_too(world, stacks):
     assert result["leaking"] == ["sabnzbd"]
     assert "gets out by eth0" in evidence(result, "sabnzbd", "ipv6")
     assert evidence(result, "sabnzbd", "public_ip") == "it is seen at the host's own public address"
+
+
+def test_what_asks_for_the_bridge_is_stopped_by_the_firewall_and_by_nothing_else(world, stacks):
+    """By IPv6 as well, and with gluetun's own mark; the route leads through the tunnel all the time."""
+    stack = stacks(ipv6=True, both=True)
+    stack.app("qbittorrent")
+    asked = {"public_dns": [world.resolver, world.resolver6]}
+    before = len(world.direct.leaks())
+    sound = stack.test(**asked)
+    assert states(sound, "qbittorrent") == {**dict.fromkeys(ALWAYS, "passed"), "ipv6": "failed"}, sound["checks"]
+    assert sound["leaking"] == []
+    assert "marked as gluetun's own: the firewall drops it" in evidence(sound, "qbittorrent", "bypass")
+    direct = {packet.destination for packet in world.direct.leaks()[before:]}
+    assert direct == {world.echo_address}, "the host asked for its own address, and nobody else went that way"
+    began = time.time()
+    docker("exec", stack.gluetun, "nft", "flush", "ruleset")
+    open_ = stack.test(**asked)
+    assert states(open_, "qbittorrent") == {
+        **dict.fromkeys(ALWAYS, "passed"),
+        **dict.fromkeys(["ipv6", "bypass"], "failed"),
+    }
+    assert open_["leaking"] == ["qbittorrent"]
+    assert "gets out bound to eth0" in evidence(open_, "qbittorrent", "bypass")
+    # By both families.
+    sources = {entry["source"] for entry in world.dns_queries(began)}
+    assert world.host_address in sources and any(source.startswith(world.plan.prefix6) for source in sources)
