@@ -145,7 +145,7 @@ class AppReads:
     def __init__(self, project_path, specs):
         """`project_path`: where the stack keeps its secrets; `specs`: see Keys."""
         self._keys = Keys(project_path, specs)
-        self._readings, self._kinds, self._where, self._accesses = {}, {}, {}, {}
+        self._readings, self._kinds, self._where, self._accesses, self._behind = {}, {}, {}, {}, {}
         self.vpn, self.queues = {}, {}
 
     def jobs(self, seen):
@@ -153,10 +153,12 @@ class AppReads:
 
         `seen`: pairs of a service and its health_sweep.Examined.
         """
-        self._readings, self._kinds, self._where, self._accesses = {}, {}, {}, {}
+        self._readings, self._kinds, self._where, self._accesses, self._behind = {}, {}, {}, {}, {}
         found = {}
         for service, examined in seen:
             kind = (service.get("app") or {}).get("kind")
+            if examined.holder:
+                self._behind.setdefault(examined.holder.id, []).append((kind, service["name"]))
             if kind not in KINDS or not _worth_asking(kind, examined):
                 continue
             name = service["name"]
@@ -195,7 +197,7 @@ class AppReads:
             self._keep(row["name"], reading, outcome)
 
     def _compare_ports(self):
-        """Whether the VPN forwards a port where it is to, and qBittorrent listens on that."""
+        """Whether the VPN forwards a port where it is to, and the torrent client that gets it listens on that."""
         for name, reading in self._readings.items():
             if self._kinds[name] != VPN_KIND or not (reading.vpn and reading.vpn.get("connected")):
                 continue
@@ -204,9 +206,11 @@ class AppReads:
                 continue
             ports = reading.vpn["forwarded_ports"]
             forwarded_port.judge_vpn(ports, reading)
-            for other, behind in self._readings.items():
-                if behind.preferences is not None and self._accesses[other].holder.id == gluetun.id:
-                    forwarded_port.judge_client(ports, behind, forwarded_port.interface_of(gluetun))
+            client = forwarded_port.chosen(self._behind.get(gluetun.id, ()))
+            behind = self._readings.get(client)
+            if behind is not None and behind.preferences is not None:
+                interface = forwarded_port.interface_of(gluetun)
+                forwarded_port.judge_client(self._kinds[client], ports, behind, interface)
 
     def _keep(self, name, reading, outcome):
         error = {} if outcome.verdict == probes.OK else {"error": outcome.message}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import health_model, probes
+from ansible_collections.homelab.mediastack.plugins.module_utils import forwarded_port, health_model, probes
 from ansible_collections.homelab.mediastack.plugins.module_utils.app_http import shaped
 from ansible_collections.homelab.mediastack.plugins.module_utils.app_reading import number, whole
 from ansible_collections.homelab.mediastack.plugins.module_utils.app_reads_downloaders import (
@@ -23,11 +23,11 @@ FIELDS = ["state", "is_finished", "download_payload_rate", "time_added", "time_s
 SPEED = "payload_download_rate"
 
 
-class _Rpc:
+class Rpc:
     """Calls to the web UI's /json, in one session."""
 
-    def __init__(self, http, path):
-        self._http, self._path, self._cookie = http, path, {}
+    def __init__(self, access, http):
+        self._http, self._path, self._cookie = http, access.spec.get("api") or "/json", {}
 
     def log_in(self, password):
         """Open the session. Raises Refused for another password: Deluge says so with 200 and `false`."""
@@ -37,6 +37,11 @@ class _Rpc:
         shaped(result, bool, "auth.login")
         cookie = (reply.headers.get("Set-Cookie") or "").partition(";")[0]
         self._cookie = {"Cookie": cookie} if cookie else {}
+
+    def log_out(self):
+        """End the session. What we know is complete; one that stays ends by itself within the hour."""
+        with contextlib.suppress(probes.ProbeFailed, OSError):
+            self.call("auth.delete_session")
 
     def call(self, method, *params):
         """The result of a method. Raises ProbeFailed."""
@@ -57,10 +62,10 @@ class _Rpc:
 
 def read(access, http, reading):
     """Log in, look at the torrents and the session of the daemon, log out: a session stays for an hour otherwise."""
-    rpc = _Rpc(http, access.spec.get("api") or "/json")
+    rpc = Rpc(access, http)
     rpc.log_in(access.password())
     try:
-        if not shaped(rpc.call("web.connected"), bool, "web.connected") and not _connect(rpc):
+        if not shaped(rpc.call("web.connected"), bool, "web.connected") and not connect(rpc):
             words = "its daemon does not answer its web UI, so nothing is downloaded; docker logs %s"
             reading.problem(words % access.container.name, health_model.UNHEALTHY, settles=True)
             return
@@ -71,12 +76,19 @@ def read(access, http, reading):
         if not port:
             # Its interface went away, as a tunnel does, and it does not look for it again.
             reading.problem("it listens on no port: restart -e service=%s" % access.name, settles=True)
+        if forwarded_port.is_asked_for(access.holder):
+            reading.preferences = preferences(rpc)
     finally:
-        with contextlib.suppress(probes.ProbeFailed, OSError):
-            rpc.call("auth.delete_session")
+        rpc.log_out()
 
 
-def _connect(rpc):
+def preferences(rpc):
+    """Its settings of how it listens."""
+    names = [forwarded_port.PORT["deluge"], *forwarded_port.OFF["deluge"]]
+    return shaped(rpc.call("core.get_config_values", names), dict, "core.get_config_values")
+
+
+def connect(rpc):
     """Connect the web UI to the first daemon of its list that answers; whether one does. Raises ProbeFailed.
 
     The same as what Sonarr does before it asks, and as everybody who opens the web UI.

@@ -149,22 +149,37 @@ TRANSMISSION_FIELDS = [
 
 
 def read_transmission(access, http, reading):
-    """One torrent-get; the first request only brings the session id that every other one must carry."""
-    path = access.spec.get("api") or "/transmission/rpc"
-    headers = basic(access.username(), access.password())
-    body = {"method": "torrent-get", "arguments": {"fields": TRANSMISSION_FIELDS}}
-    reply = http.call("POST", path, headers, body)
-    if reply.status == 409:
-        headers["X-Transmission-Session-Id"] = reply.headers.get("X-Transmission-Session-Id") or ""
-        reply = http.call("POST", path, headers, body)
-    if reply.status == 403:
-        # A password of its own makes it answer 401.
-        what = "it refuses this host's address: not in its rpc-whitelist, or locked after too many wrong passwords"
-        raise probes.ProbeFailed(what, probes.INCONCLUSIVE)
-    http.expect(reply, "POST", path)
-    answer = shaped(http.decoded(reply, "POST", path), dict, "POST %s" % path)
-    found = shaped((answer.get("arguments") or {}).get("torrents"), list, "torrent-get")
+    """One torrent-get."""
+    call = TransmissionRpc(access, http).call
+    found = shaped(call("torrent-get", {"fields": TRANSMISSION_FIELDS}).get("torrents"), list, "torrent-get")
     judge_transmission(found, time.time(), reading)
+    if forwarded_port.is_asked_for(access.holder):
+        reading.preferences = call("session-get")
+
+
+class TransmissionRpc:
+    """Calls to Transmission; the first request only brings the session id that every other one must carry."""
+
+    def __init__(self, access, http):
+        """Raises ProbeFailed when the stack has no password for it."""
+        self._http = http
+        self._path = access.spec.get("api") or "/transmission/rpc"
+        self._headers = basic(access.username(), access.password())
+
+    def call(self, method, arguments=None):
+        """The `arguments` of its answer. Raises Refused, ProbeFailed."""
+        body = {"method": method, "arguments": arguments or {}}
+        reply = self._http.call("POST", self._path, self._headers, body)
+        if reply.status == 409:
+            self._headers["X-Transmission-Session-Id"] = reply.headers.get("X-Transmission-Session-Id") or ""
+            reply = self._http.call("POST", self._path, self._headers, body)
+        if reply.status == 403:
+            # A password of its own makes it answer 401.
+            what = "it refuses this host's address: not in its rpc-whitelist, or locked after too many wrong passwords"
+            raise probes.ProbeFailed(what, probes.INCONCLUSIVE)
+        self._http.expect(reply, "POST", self._path)
+        answer = shaped(self._http.decoded(reply, "POST", self._path), dict, "POST %s" % self._path)
+        return shaped(answer.get("arguments") or {}, dict, method)
 
 
 def judge_transmission(torrents, now, reading):

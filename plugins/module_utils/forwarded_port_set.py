@@ -1,6 +1,6 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""At the end of a converge: qBittorrent listens on the port that gluetun forwards, or is told to, and asked again."""
+"""At the end of a converge: the torrent client listens on the port that gluetun forwards, or is told to and asked."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from typing import Mapping, NamedTuple, Sequence
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     app_reads,
     forwarded_port,
+    forwarded_port_clients,
     gluetun_client,
     health_address,
     health_sweep,
     probes,
 )
-from ansible_collections.homelab.mediastack.plugins.module_utils import app_reads_downloaders as downloaders
-from ansible_collections.homelab.mediastack.plugins.module_utils.app_http import FORM, AppHttp
+from ansible_collections.homelab.mediastack.plugins.module_utils.app_http import AppHttp
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker, DockerError
 from ansible_collections.homelab.mediastack.plugins.module_utils.gluetun_http import GluetunError, Server
 
 GLUETUN = "gluetun"
-CLIENT = "qbittorrent"
-"""`wiring.kind` of the torrent client whose port is set."""
 
 
 class Outcome(NamedTuple):
@@ -35,10 +33,10 @@ class Outcome(NamedTuple):
 
 
 def bring_in_line(services, secrets, project_name, project_path, timeout, check=False):
-    """The Outcome for every qBittorrent that lives in the network of a gluetun which is to have a port forwarded.
+    """The Outcome for the torrent client in the network of each gluetun which is to have a port forwarded.
 
     Args:
-        services: entries of the module stack_health, of gluetun and qBittorrent, with `app`.
+        services: entries of the module stack_health, of gluetun and torrent clients, with `app`.
         secrets: secret → spec, as in the bundle.
         timeout: seconds for all of it.
         check: only look.
@@ -49,12 +47,11 @@ def bring_in_line(services, secrets, project_name, project_path, timeout, check=
         return Outcome(messages=["whether the forwarded port is used is not known: %s" % error])
     keys = app_reads.Keys(project_path, secrets)
     jobs, found = {}, {}
-    for service in services:
-        pair = _pair(service, services, snapshot)
-        if pair:
-            found[service["name"]] = []
-            work = functools.partial(_align, service, pair, keys, check, found[service["name"]])
-            jobs[service["name"]] = ("%s and gluetun" % service["name"], work)
+    for service, container, gluetun, holder in _pairs(services, snapshot):
+        name = service["name"]
+        found[name] = []
+        work = functools.partial(_align, service, container, gluetun, holder, keys, check, found[name])
+        jobs[name] = ("%s and gluetun" % name, work)
     actions, messages, diff = [], [], []
     for name, outcome in probes.sweep(jobs, timeout).items():
         for action, section in found[name]:
@@ -65,45 +62,49 @@ def bring_in_line(services, secrets, project_name, project_path, timeout, check=
     return Outcome(actions, messages, diff)
 
 
-def _pair(service, services, snapshot):
-    """(container, its gluetun, gluetun's entry of `services`) for a qBittorrent that is to listen on a forwarded port;
-    else None.
-    """
-    container = snapshot.container(service) if service["app"]["kind"] == CLIENT else None
-    holder = snapshot.parent(container) if container and container.status == "running" else None
-    if holder is None or holder.status != "running" or not forwarded_port.is_asked_for(holder):
-        return None
-    for other in services:
-        found = snapshot.container(other) if other["app"]["kind"] == GLUETUN else None
-        if found and found.id == holder.id:
-            return container, holder, other
-    return None
+def _pairs(services, snapshot):
+    """[(torrent client, its container, gluetun, gluetun's container)] where both run and a port is to be forwarded."""
+    containers = {service["name"]: snapshot.container(service) for service in services}
+    found = []
+    for gluetun in services:
+        holder = containers[gluetun["name"]]
+        if gluetun["app"]["kind"] != GLUETUN or holder is None or holder.status != "running":
+            continue
+        if not forwarded_port.is_asked_for(holder):
+            continue
+        behind = {}
+        for service in services:
+            parent = snapshot.parent(containers[service["name"]]) if containers[service["name"]] else None
+            if parent is not None and parent.id == holder.id:
+                behind[service["name"]] = service
+        name = forwarded_port.chosen([(service["app"]["kind"], each) for each, service in behind.items()])
+        if name and containers[name].status == "running":
+            found.append((behind[name], containers[name], gluetun, holder))
+    return found
 
 
-def _align(service, pair, keys, check, done, attempt):
+def _align(service, container, gluetun, holder, keys, check, done, attempt):
     """Body of a job of `probes.sweep`: adds to `done` an action and its section of the diff."""
-    container, holder, gluetun = pair
-    ports = _forwarded(gluetun, holder, keys, attempt)
-    if not ports:
-        # None yet: gluetun tells qBittorrent itself when it is given one.
+    name, kind = service["name"], service["app"]["kind"]
+    ports, running = _forwarded(gluetun, holder, keys, attempt)
+    if not (ports or running):
+        # gluetun tells qBittorrent itself when it is given a port.
         return
     access = app_reads.Access(service, container, keys, holder)
-    http = AppHttp(attempt, _target(service, holder, "web"), access.refusal())
-    cookie = downloaders.qbittorrent_login(access, http)
+    http = AppHttp(attempt, _target(service, holder, service["app"].get("port") or "web"), access.refusal())
+    client = forwarded_port_clients.CLIENTS[kind](access, http)
     interface = forwarded_port.interface_of(holder)
-    before = downloaders.qbittorrent_preferences(access, http, cookie)
-    change = forwarded_port.difference(ports, before, interface)
+    before = client.read()
+    change = forwarded_port.difference(kind, ports, before, interface)
     if change:
-        said = forwarded_port.sentence(ports, before, change)
-        done.append(("set how %s listens: %s" % (service["name"], said), _section(service["name"], before, change)))
+        said = forwarded_port.sentence(kind, ports, before, change)
+        done.append(("set how %s listens: %s" % (name, said), _section(name, before, change)))
         if not check:
-            _set(access, http, cookie, change)
-            left = forwarded_port.difference(
-                ports, downloaders.qbittorrent_preferences(access, http, cookie), interface
-            )
+            client.tell(change)
+            left = forwarded_port.difference(kind, ports, client.read(), interface)
             if left:
                 raise probes.ProbeFailed("it does not take %s" % ", ".join(sorted(left)))
-    downloaders.qbittorrent_logout(access, http, cookie)
+    client.close()
 
 
 def _section(name, before, change):
@@ -115,24 +116,26 @@ def _section(name, before, change):
     return {"before_header": headline, "after_header": headline, "before": before, "after": after}
 
 
-def _set(access, http, cookie, change):
-    path = downloaders.qbittorrent_api(access) + "/app/setPreferences"
-    # Since 5.2 it answers without a body.
-    http.expect(http.call("POST", path, cookie, {"json": json.dumps(change)}, FORM), "POST", path, (200, 204))
-
-
 def _forwarded(gluetun, holder, keys, attempt):
-    """The ports that gluetun forwards. Raises ProbeFailed."""
+    """The ports that gluetun forwards, and whether its VPN runs, which is asked only when there are none.
+
+    Raises ProbeFailed.
+    """
     attempt.stage = "waiting for gluetun's control server"
     key = app_reads.Access(gluetun, holder, keys).key()
     url = "http://%s" % _target(gluetun, holder, gluetun["app"].get("port") or "control").netloc()
+    server = Server(url, key, timeout=attempt.remaining())
     try:
-        ports = gluetun_client.read_ports(Server(url, key, timeout=attempt.remaining()))
+        ports = gluetun_client.read_ports(server)
+        running = True
+        if ports == []:
+            answer = server.get(gluetun_client.STATUS)
+            running = answer.status == 200 and answer.json().get("status") == "running"
     except GluetunError as error:
         raise probes.ProbeFailed(str(error)) from None
     if ports is None:
         raise probes.ProbeFailed("gluetun does not tell its forwarded ports to the stack's key", probes.INCONCLUSIVE)
-    return ports
+    return ports, running
 
 
 def _target(service, holder, port):

@@ -138,8 +138,9 @@ options:
     type: dict
   forwarding:
     description:
-      - Entries of O(health) with C(app), of gluetun and of qBittorrent in its network. After O(health) the port that
-        gluetun forwards is compared with the one that qBittorrent listens on, which is set where it differs.
+      - Entries of O(health) with C(app), of gluetun and of torrent clients in its network. After O(health) the port
+        that gluetun forwards is compared with the one that the first of them listens on (qBittorrent, else
+        Transmission, else Deluge), which is set where it differs.
       - Needs O(bundle) and O(health).
     type: list
     elements: dict
@@ -424,7 +425,7 @@ def main():
 
 
 def _forward(result, services, bundle, health, check):
-    """Bring qBittorrent in line with the forwarded port; what is recreated first cannot be asked in check mode."""
+    """Bring a torrent client in line with the forwarded port; what is recreated first cannot be asked in check mode."""
     if check and result["actions"]:
         return
     from ansible_collections.homelab.mediastack.plugins.module_utils import forwarded_port_set

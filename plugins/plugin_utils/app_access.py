@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.homelab.mediastack.plugins.module_utils import forwarded_port
+
 KINDS = (
     "gluetun",
     "servarr",
@@ -57,6 +59,7 @@ def forwarding_services(services, bundle):
     chosen = [
         {**service, "app": apps[service["name"]]}
         for service in services
-        if apps.get(service["name"], {}).get("kind") in ("gluetun", "qbittorrent")
+        if apps.get(service["name"], {}).get("kind") in ("gluetun", *forwarded_port.KINDS)
     ]
-    return chosen if len({one["app"]["kind"] for one in chosen}) == 2 else []
+    kinds = {one["app"]["kind"] for one in chosen}
+    return chosen if "gluetun" in kinds and len(kinds) > 1 else []

@@ -14,6 +14,8 @@ import binascii
 import ipaddress
 import re
 
+from ansible_collections.homelab.mediastack.plugins.module_utils.leak_judge import is_reserved
+
 from . import vpn_providers as vp
 from .closest import hint
 
@@ -104,13 +106,20 @@ class _Rules:
             self.error(
                 "vpn_type",
                 f'gluetun does not offer {kind} for "{name}". Set {_PREFIX}vpn_type: openvpn, or give the provider\'s '
-                f"WireGuard configuration with {_PREFIX}vpn_provider: custom. {kind} is offered for {offered}.",
+                f"WireGuard configuration with {_PREFIX}vpn_provider: custom{self.forwarded_by(name, provider)}. "
+                f"{kind} is offered for {offered}.",
             )
         else:
             self.credentials(name, kind, provider)
             self.filters(name, provider)
             self.port_forwarding(name, kind, provider)
         self.environment(name, provider)
+
+    def forwarded_by(self, name, provider):
+        """What else goes with the provider custom, to have this one forward a port."""
+        if not (self.get("vpn_port_forwarding") and provider.forwards):
+            return ""
+        return f" and {_PREFIX}vpn_port_forwarding_provider: {name}"
 
     # -- provider and credentials ------------------------------------------------------------------------------------
 
@@ -267,6 +276,11 @@ class _Rules:
                 self.error(
                     "vpn_local_subnets", f'"{subnet}" is the whole internet, past the VPN. Name your network at home.'
                 )
+            elif not is_reserved(network):
+                self.warnings.append(
+                    f"{_PREFIX}vpn_local_subnets: {subnet} is a part of the internet, which everything behind the VPN "
+                    "reaches past it. Name your network at home."
+                )
             elif any(each.version == network.version and each.overlaps(network) for each in tunnel):
                 self.warnings.append(
                     f"{_PREFIX}vpn_local_subnets: {subnet} overlaps {_PREFIX}{vp.ADDRESSES}: "
@@ -294,19 +308,32 @@ class _Rules:
         elif name != vp.CUSTOM and not provider.forwards:
             self.error(
                 "vpn_port_forwarding",
-                f'gluetun cannot have "{name}" forward a port. It can with {", ".join(vp.FORWARDING)}.',
+                f'gluetun cannot have "{name}" forward a port. It can with {", ".join(vp.FORWARDING)}. '
+                f"A port that you were given on the provider's web page, and keep, is {_PREFIX}vpn_torrent_port.",
             )
         elif name == vp.CUSTOM and other == vp.PIA:
             for field in (vp.USER, vp.PASSWORD):
                 if not self.get(field):
                     self.error(field, f'not given, and port forwarding of "{other}" needs it.')
-            if kind == "wireguard" and not self.get("vpn_server_names"):
+            if not self.get("vpn_server_names"):
                 self.error(
                     "vpn_server_names",
                     f'name one server (e.g. panama408): port forwarding of "{other}" needs it.',
                 )
-        elif name == "protonvpn" and kind == "openvpn" and "+pmp" not in self.get(vp.USER):
+        else:
+            self.forwarding_doubts(other or name, kind)
+
+    def forwarding_doubts(self, name, kind):
+        """What gluetun takes, and gets no port by."""
+        user = self.get(vp.USER)
+        # With the provider custom a user is not needed.
+        asked_for = user or self.get("vpn_provider") != vp.CUSTOM
+        if name == "protonvpn" and kind == "openvpn" and asked_for and "+pmp" not in user:
             self.warnings.append(f"{_PREFIX}{vp.USER}: Proton forwards a port only to a user name that ends in +pmp.")
+        if name == "privatevpn" and kind == "wireguard":
+            self.warnings.append(
+                f"{_PREFIX}vpn_type: PrivateVPN forwards a port with openvpn only, as far as gluetun knows."
+            )
 
     # -- gluetun's own environment, set through overrides --------------------------------------------------------------
 
@@ -331,6 +358,10 @@ class _Rules:
                 self.error(where, f'"{value}" is not on or off.')
             elif value in _TRUE and provider and variable[: -len("_ONLY")] not in provider.only:
                 self.error(where, f'"{name}" has no such filter.')
+            elif variable == "PORT_FORWARD_ONLY" and value in _FALSE and self.get("vpn_port_forwarding"):
+                self.warnings.append(
+                    f"{_PREFIX}{where}: off: gluetun may choose a server that forwards no port. Remove it."
+                )
             elif variable == "FREE_ONLY" and value in _TRUE and self.get("vpn_port_forwarding"):
                 self.error(where, f"free servers forward no port. Remove it, or {_PREFIX}vpn_port_forwarding.")
 

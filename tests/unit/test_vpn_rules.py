@@ -202,13 +202,40 @@ def test_one_mistake_one_message(given, start):
     assert message.startswith(start)
 
 
-def test_pia_port_forwarding_over_custom_wireguard_needs_login_and_server():
-    found = errors(**CUSTOM, vpn_port_forwarding=True, vpn_port_forwarding_provider="pia")
-    assert [message.partition(":")[0] for message in found] == [
+OPENVPN = {"vpn_type": "openvpn", "vpn_openvpn_custom_config": "remote 1.2.3.4 1194\n"}
+
+
+@pytest.mark.parametrize("kind", [{}, OPENVPN], ids=["wireguard", "openvpn"])
+def test_pia_port_forwarding_over_custom_needs_login_and_server(kind):
+    given = {**CUSTOM, **kind, "vpn_port_forwarding": True, "vpn_port_forwarding_provider": "pia"}
+    assert [message.partition(":")[0] for message in errors(**given)] == [
         "mediastack_vpn_openvpn_user",
         "mediastack_vpn_openvpn_password",
         "mediastack_vpn_server_names",
     ]
+    login = {"vpn_openvpn_user": "p1234567", "vpn_openvpn_password": "x", "vpn_server_names": ["panama408"]}
+    assert errors(**given, **login) == []
+
+
+@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.forwards])
+def test_a_provider_that_forwards_no_port_is_refused_by_name(name):
+    found = errors(vpn_provider=name, vpn_type="openvpn", vpn_port_forwarding=True)
+    (message,) = [each for each in found if "port_forwarding" in each]
+    setting, _colon, words = message.partition(": ")
+    if name == "custom":
+        assert setting == "mediastack_vpn_port_forwarding_provider"
+    else:
+        assert setting == "mediastack_vpn_port_forwarding" and f'"{name}"' in words
+    for other in ("perfect privacy", "private internet access", "privatevpn", "protonvpn"):
+        assert other in words
+    # Such as AirVPN's and Windscribe's, which are chosen on a web page and stay.
+    assert ("mediastack_vpn_torrent_port" in words) is (name != "custom")
+
+
+def test_pia_by_wireguard_is_told_how_its_port_is_forwarded():
+    (message,) = errors(**{**MULLVAD, "vpn_provider": "pia"}, vpn_port_forwarding=True)
+    assert message.startswith("mediastack_vpn_type: gluetun does not offer wireguard")
+    assert "mediastack_vpn_port_forwarding_provider: private internet access" in message
 
 
 def test_openvpn_configuration_with_a_host_name():
@@ -233,10 +260,20 @@ def test_warnings():
         assert found == []
         return " ".join(warnings)
 
+    assert "9.9.9.0/24 is a part of the internet" in warned(**MULLVAD, vpn_local_subnets=["9.9.9.0/24"])
     assert "10.64.0.0/10 overlaps" in warned(**MULLVAD, vpn_local_subnets=["10.64.0.0/10"])
     login = {"vpn_type": "openvpn", "vpn_openvpn_user": "u", "vpn_openvpn_password": "p"}
     assert "Mullvad ended OpenVPN" in warned(**login, vpn_provider="mullvad")
     assert "+pmp" in warned(**login, vpn_provider="protonvpn", vpn_port_forwarding=True)
+    custom = {**CUSTOM, **OPENVPN, "vpn_port_forwarding": True, "vpn_port_forwarding_provider": "protonvpn"}
+    assert "+pmp" in warned(**custom, vpn_openvpn_user="u")
+    assert warned(**custom) == warned(**custom, vpn_openvpn_user="u+pmp") == ""
+    forwards = {**CUSTOM, "vpn_port_forwarding": True, "vpn_port_forwarding_provider": "privatevpn"}
+    assert "mediastack_vpn_type: PrivateVPN forwards a port with openvpn only" in warned(**forwards)
+    any_server = {"gluetun": {"environment": {"PORT_FORWARD_ONLY": "off"}}}
+    proton = {**MULLVAD, "vpn_provider": "protonvpn", "overrides": any_server}
+    assert "PORT_FORWARD_ONLY: off" in warned(**proton, vpn_port_forwarding=True)
+    assert warned(**proton) == ""
     assert "Windscribe" in warned(**{**MULLVAD, "vpn_provider": "windscribe"})
     assert warned(**MULLVAD) == ""
 

@@ -56,6 +56,19 @@ def connect(address, port, seconds):
     return "open"
 
 
+def handshake(address, port, info_hash, seconds):
+    """Greet a BitTorrent client as a peer does (BEP 3); returns the peer id of its own greeting, as text."""
+    torrent = bytes.fromhex(info_hash)
+    with socket.create_connection((address, int(port)), seconds) as link:
+        link.settimeout(seconds)
+        link.sendall(b"\x13BitTorrent protocol" + bytes(8) + torrent + b"-MS0001-" + b"peer" * 3)
+        answer = b""
+        while len(answer) < 68 and (part := link.recv(68 - len(answer))):
+            answer += part
+    greets = answer.startswith(b"\x13BitTorrent protocol") and answer[28:48] == torrent
+    return answer[48:].decode(errors="replace") if greets else ""
+
+
 def chatter(echo, resolver, tracker, seconds):
     """Try to get out by every way, again and again, until standard input ends; nothing is waited for.
 
@@ -87,6 +100,7 @@ def chatter(echo, resolver, tracker, seconds):
 
 
 VERBS = {"fetch": fetch, "resolve": resolve, "announce": announce, "connect": connect, "chatter": chatter}
+VERBS["handshake"] = handshake
 
 if __name__ == "__main__":
     verb, *words, limit = sys.argv[1:]
