@@ -51,7 +51,8 @@ class NestedStack(WorldStack):
 @pytest.fixture(scope="module")
 def proof(world, tmp_path_factory):
     """A stack on a server that has just been set up."""
-    with systemd_host.host(f"{world.prefix}-server", "--network", world.network("server")) as host:
+    options = ["--network", world.network("server"), "--device", "/dev/net/tun"]
+    with systemd_host.host(f"{world.prefix}-server", *options) as host:
         stack = NestedStack(world, tmp_path_factory.mktemp("server"), host)
         images = [
             image for image in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split() if wanted(image)

@@ -138,7 +138,10 @@ class World:
         else:
             common["mediastack_vpn_openvpn_custom_config"] = self.read("client.ovpn")
         own = {name: value for name, value in settings.items() if name.startswith(("LAB_", "HEALTH_", "PUBLICIP_"))}
-        return {**common, "mediastack_overrides": {"gluetun": {"environment": {**own, **environment}}}}
+        return {
+            **common,
+            "mediastack_overrides": {"gluetun": {"environment": {**own, **environment}, "dns": [self.resolver]}},
+        }
 
     def gluetun(self, kind="wireguard", name="gluetun", network=None, ipv6=False, wait=True, options=(), **environment):
         """Start the lab's gluetun with this provider and wait until it is connected; returns the container's name.

@@ -12,11 +12,8 @@ import subprocess
 import sys
 import urllib.parse
 
+import stack_harness
 from world_plan import docker
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-
-import stack_harness  # noqa: E402
 
 #: qBittorrent, SABnzbd and Transmission are the real programs.
 APPS = ("qbittorrent", "sabnzbd", "transmission", "nzbget")
