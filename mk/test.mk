@@ -5,7 +5,7 @@
 test_stage = @tests/tools/stage.py run build/test
 test_stage_block = @tests/tools/stage.py run --block build/test
 
-# Two lanes: what reads the checkout beside what uses the engine. The promises come last and alone: they hold times
+# Two lanes: what reads the checkout, and then the VPN, beside what else uses the engine. The promises come last and alone: they hold times
 # against a clock, and nothing else may be what makes them late.
 test: setup  ## lint, unit tests with coverage, integration and molecule on the real engine
 	@rm -rf build/test
@@ -16,6 +16,7 @@ test: setup  ## lint, unit tests with coverage, integration and molecule on the 
 test-static:
 	$(test_stage_block) lint $(MAKE) lint
 	$(test_stage_block) unit $(MAKE) test-unit
+	$(test_stage_block) vpn $(MAKE) test-vpn-short
 
 test-real:
 	$(test_stage) engine $(MAKE) engine

@@ -178,6 +178,7 @@ def test_what_was_stopped_by_hand_or_is_held_stays_so(stack):
     assert stack.same_network("qbittorrent", "gluetun")
 
 
+@pytest.mark.long
 def test_a_held_gluetun_stays_down_and_what_needs_it_is_left(stack):
     stack.run("stopped", services=["gluetun"], holds=Ask("stop", "anna@laptop", "stop -e service=gluetun"))
     docker("start", *names(stack, "qbittorrent"), check=False)
@@ -188,6 +189,7 @@ def test_a_held_gluetun_stays_down_and_what_needs_it_is_left(stack):
     assert stack.lives() == lives and stack.states()["gluetun"] == "exited"
 
 
+@pytest.mark.long
 def test_stopped_as_a_whole_by_hand_stays_stopped(stack):
     docker("stop", "-t", 1, *names(stack, *APPS, "gluetun"))
     lives = stack.lives()
@@ -197,6 +199,7 @@ def test_stopped_as_a_whole_by_hand_stays_stopped(stack):
     assert stack.lives() == lives and set(stack.states().values()) == {"exited", "running"}
 
 
+@pytest.mark.long
 def test_foreign_containers_of_the_same_project_name_are_not_touched(stack, tmp_path):
     """A stack that somebody made by hand in another directory, in as bad a state as ours."""
     path = tmp_path / "theirs"
@@ -245,6 +248,7 @@ def test_a_repair_waits_for_a_run_that_holds_the_lock_and_names_it_when_that_tak
     assert all_inside(stack)
 
 
+@pytest.mark.long
 def test_a_repair_does_not_hide_that_a_run_before_it_was_interrupted(stack):
     record = stack.path / ".mediastack" / "run.json"
     earlier = dict(json.loads(record.read_text()), finished=None)

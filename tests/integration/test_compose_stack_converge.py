@@ -125,6 +125,7 @@ def test_deselected_service_is_removed_and_its_data_kept(lab):
     assert (data / "library.db").read_text() == "years of work"
 
 
+@pytest.mark.long
 def test_orphans_stay_when_asked(lab):
     lab.add("sonarr").add("lidarr")
     lab.run()
@@ -164,6 +165,7 @@ def test_one_shot_that_failed_is_a_failure(lab):
     assert result["failures"][0]["log"] == ["no such table"]
 
 
+@pytest.mark.long
 def test_only_named_services_and_what_they_need(lab):
     lab.vpn("qbittorrent", "sabnzbd").add("sonarr")
     predicted_then_done(lab, services=["qbittorrent"])
@@ -173,6 +175,7 @@ def test_only_named_services_and_what_they_need(lab):
     assert result["changed"] is False
 
 
+@pytest.mark.long
 def test_recreate_always_and_never(lab):
     lab.add("sonarr").add("radarr")
     lab.run()
@@ -263,6 +266,7 @@ def test_plain_compose_in_the_directory_agrees_with_us(lab):
     assert lab.lives() == lives
 
 
+@pytest.mark.long
 def test_network_that_was_removed_under_a_stopped_container(lab):
     lab.add("sonarr")
     lab.run()
@@ -273,6 +277,7 @@ def test_network_that_was_removed_under_a_stopped_container(lab):
     assert lab.states() == {"sonarr": "running"}
 
 
+@pytest.mark.long
 def test_duplicate_networks_are_repaired(lab):
     lab.add("sonarr").add("radarr")
     lab.run()

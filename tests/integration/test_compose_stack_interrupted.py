@@ -50,7 +50,7 @@ def kill(pids):
             continue
 
 
-KILLS = int(os.environ.get("MEDIASTACK_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("MEDIASTACK_TEST_KILLS", "2"))
 
 
 @pytest.mark.parametrize("version", [pytest.param("2.20.3", marks=pytest.mark.long), None])

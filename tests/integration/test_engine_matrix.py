@@ -111,6 +111,7 @@ def test_converge_repair_and_remove(engine, version, tmp_path):
     assert names(engine) == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["trixie"], indirect=True)
 def test_the_stack_comes_up_by_itself_after_the_host_was_restarted(engine, tmp_path):
     place(engine, "2.40.3")

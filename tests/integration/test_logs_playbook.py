@@ -204,6 +204,7 @@ def test_follow_only_describes_in_check_mode(logs):
     assert "nas: would follow writer until Ctrl-C" in done.stderr
 
 
+@pytest.mark.long
 def test_more_hosts_than_forks(logs):
     logs.write({"nas": {}, "attic": {}, "shed": {}})
     try:
@@ -309,6 +310,7 @@ def test_a_reader_that_stops_reading(logs):
     assert found == list(range(len(found)))
 
 
+@pytest.mark.long
 def test_killed_while_nobody_reads(logs):
     with follow_a_burst(logs, 6000) as followed:
         os.kill(followed.process.pid, signal.SIGKILL)

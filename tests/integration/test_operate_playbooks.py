@@ -132,6 +132,7 @@ def test_stop_of_gluetun_takes_its_dependents_and_start_of_one_brings_it_up_firs
     assert_contained(stack)
 
 
+@pytest.mark.long
 def test_what_was_started_beyond_the_inventory_stays_until_it_is_stopped(stack):
     done = stack.play("start", "-e", "profiles=music")
     assert "write mediastack_services: {lidarr: true}" in done.stdout

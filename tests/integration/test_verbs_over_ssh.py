@@ -93,6 +93,7 @@ def test_status_and_vpn_status(stack):
     assert ssh_lab.PASSWORD not in everything(done)
 
 
+@pytest.mark.long
 def test_a_wrong_password_of_sudo_is_one_line(stack):
     text, code = end(stack.at_terminal("credentials", "-e", "ansible_become_password=wrong"))
     assert code != 0
@@ -126,6 +127,7 @@ def test_logs_are_followed_until_ctrl_c(stack):
         pytest.param("status", ("-e", "watch=1"), "3 of 3 healthy", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_a_terminal_that_goes_away_ends_what_would_go_on_for_ever(stack, verb, arguments, shown):
     mark = f"{PREFIX}{verb}-gone"
     child = stack.at_terminal(verb, *arguments, TEST_MARK=mark)

@@ -152,6 +152,7 @@ def test_stop_and_start(stack):
     assert changed(again) == 0
 
 
+@pytest.mark.long
 def test_stop_with_apps_and_start_brings_them_back(stack):
     stopped = stack.play("vpn_stop", "-e", "stop_apps=true")
     assert "Stopped as well: qbittorrent." in stopped.stdout

@@ -31,7 +31,8 @@ LIVE_WITHIN = 10.0
 YOUNG = ("DEGRADED", "STARTING")
 """What `status` calls what may still settle: of one that was just started it may be that gluetun has yet to tell it."""
 
-FULL = pytest.mark.full
+#: Its short form is tests/integration/test_forwarded_port.py, without a tunnel.
+pytestmark = pytest.mark.full
 APPS = {"prowlarr": False, "sonarr": False, "sabnzbd": False}
 
 
@@ -197,9 +198,7 @@ DRIFTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "drift", [pytest.param(name, marks=FULL if name in ("upnp", "random") else ()) for name in DRIFTS]
-)
+@pytest.mark.parametrize("drift", DRIFTS)
 def test_what_somebody_set_by_hand_is_seen_and_mended(port, drift):
     preferences, sentence = DRIFTS[drift]
     number = port.told()[0]
@@ -253,7 +252,6 @@ def test_a_provider_that_forwards_none(port):
     port.site(0)
 
 
-@FULL
 @pytest.mark.parametrize(("app", "client"), [("transmission", "-TR"), ("deluge", "-DE")])
 def test_where_there_is_no_qbittorrent_another_client_gets_the_port(port, app, client):
     stack = port.stack

@@ -96,7 +96,7 @@ def evidence(result, app, check):
     return next(row["evidence"] for row in result["checks"] if (row["app"], row["check"]) == (app, check))
 
 
-@pytest.mark.parametrize("kind", ["wireguard", "openvpn"])
+@pytest.mark.parametrize("kind", ["wireguard", pytest.param("openvpn", marks=pytest.mark.full)])
 def test_a_sound_stack_passes_through_a_real_tunnel(world, stacks, kind):
     stack = stacks(kind=kind)
     stack.app("qbittorrent")

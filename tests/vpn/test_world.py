@@ -14,7 +14,7 @@ from world import World
 from world_plan import docker, run
 
 NUMBER = itertools.count(1)
-KINDS = ("wireguard", "openvpn")
+KINDS = ("wireguard", pytest.param("openvpn", marks=pytest.mark.full))
 CATALOGUE = pathlib.Path(__file__).resolve().parents[2] / "compose_templates" / "core" / "gluetun.yml.j2"
 
 
@@ -63,6 +63,7 @@ def texts(packets):
 # -- the direct route -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_plain_container_is_seen_with_the_hosts_address(cleared):
     """The host's own route to the same internet exists: this is what a leak looks like."""
     world, began = cleared, time.time()
@@ -79,6 +80,7 @@ def test_a_plain_container_is_seen_with_the_hosts_address(cleared):
     assert {packet.source for packet in world.direct.leaks() if packet.at > began} == {world.host_address}
 
 
+@pytest.mark.full
 def test_ipv6_of_a_plain_container_is_seen_too(cleared):
     """With its own global address, on a network that has IPv6."""
     world, began = cleared, time.time()
@@ -238,6 +240,7 @@ def test_a_kill_switch_that_is_not_there_is_seen(cleared):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.full
 def test_a_forwarded_port_is_open_from_the_providers_side_and_follows_it(cleared, kind):
     """NAT-PMP: the port that the provider gives, another one when it changes, none when it has none."""
     world = cleared
@@ -266,6 +269,7 @@ def test_a_forwarded_port_is_open_from_the_providers_side_and_follows_it(cleared
 # -- afterwards -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_world_leaves_nothing_and_may_stand_beside_another(world):
     """Containers, networks, the host's cable and routes, files."""
     with World() as other:
