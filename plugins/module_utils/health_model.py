@@ -20,6 +20,7 @@ UNHEALTHY = "UNHEALTHY"
 STOPPED = "STOPPED"
 MISSING = "MISSING"
 UNKNOWN = "UNKNOWN"
+_NAMESPACE = "the network namespace"
 
 START_GRACE = 60
 """Seconds after its start in which a failing probe means STARTING; a longer start period of its check wins."""
@@ -130,6 +131,13 @@ def _judge_running(service, container, parent, now):
     return Verdict(HEALTHY, "", True)
 
 
+def stays_so(row):
+    """Whether waiting changes nothing about a row of the result: stopped, missing, in a network that is not its own."""
+    if row["status"] in (STOPPED, MISSING):
+        return True
+    return row["status"] == UNHEALTHY and row["message"].startswith(("is in " + _NAMESPACE, "is not in " + _NAMESPACE))
+
+
 def _network_problem(service, container, parent):
     """A namespace that is dead, or not the one that the inventory wants.
 
@@ -140,7 +148,7 @@ def _network_problem(service, container, parent):
     wants_other = holder and holder not in (service["name"], service.get("container"), container.name)
     if not container.parent_id:
         if wants_other:
-            return "is not in the network namespace of %s, where the inventory wants it; run site" % holder
+            return "is not in %s of %s, where the inventory wants it; run site" % (_NAMESPACE, holder)
         return ""
     name = holder if wants_other else (parent.name if parent else container.parent_id[:12])
     if parent is None:
@@ -152,7 +160,7 @@ def _network_problem(service, container, parent):
         why = "%s was started after it" if older else "the kernel says that %s is in another one"
         return "in a dead network namespace (%s); run site" % (why % name)
     if wants_other and holder not in (parent.name, parent.service):
-        return "is in the network namespace of %s, the inventory wants that of %s; run site" % (parent.name, holder)
+        return "is in %s of %s, the inventory wants that of %s; run site" % (_NAMESPACE, parent.name, holder)
     return ""
 
 

@@ -119,8 +119,8 @@ def wait_for_health(services, host, read, paths, timeout, grace, wait, apps=None
     pause = POLL_FIRST
     while True:
         rows, disks = look(services, host, read, paths, timeout, grace, apps)
-        # Nobody starts a stopped service, or makes a missing one, while we watch.
-        waited_for = [row for row in rows if row["status"] not in (health_model.HEALTHY, STOPPED, MISSING)]
+        # Nobody starts a stopped service, makes a missing one or moves one to another network, while we watch.
+        waited_for = [row for row in rows if row["status"] != health_model.HEALTHY and not health_model.stays_so(row)]
         left = deadline - time.monotonic()
         if not waited_for or left <= 0:
             return rows, disks

@@ -213,6 +213,9 @@ def test_outside_the_vpn_is_not_health(project, good):
     row = look(project, {**good, "holder": "gluetun"})["good"]
     assert row["status"] == "UNHEALTHY"
     assert "is not in the network namespace of gluetun" in row["message"]
+    began = time.monotonic()
+    lab.stack_health(project, [{**good, "holder": "gluetun"}], wait=60)
+    assert time.monotonic() - began < 20  # nobody moves it while it is looked at
 
 
 def test_a_container_without_published_port_is_asked_at_its_own_address(project):
