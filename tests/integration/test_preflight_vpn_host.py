@@ -42,7 +42,8 @@ class Box:
 
     def state(self):
         """What a run could have changed: the host's files but for Ansible's own, its modules, the engine's objects."""
-        changed = sorted(line for line in h.docker("diff", self.name).splitlines() if "/root" not in line)
+        home = self.sh("echo ~").strip()
+        changed = sorted(line for line in h.docker("diff", self.name).splitlines() if home not in line)
         kernel = self.sh("cat /proc/misc; cat /proc/modules 2>/dev/null || true")
         mark = ["--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"]
         owned = [h.docker("ps", "--all", *mark), h.docker("network", "ls", *mark), h.docker("volume", "ls", *mark)]
@@ -67,7 +68,7 @@ def box(tmp_path_factory):
     nested.run(["docker", "run", "-d", "--init", "--name", made.name, "-v", socket, source, "sleep", "infinity"])
     try:
         # Where Ansible keeps its files while it works.
-        made.sh("mkdir -p /root/.ansible/tmp /srv; test ! -e /dev/net/tun")
+        made.sh("mkdir -p ~/.ansible/tmp /srv; test ! -e /dev/net/tun")
         yield made
     finally:
         nested.run(["docker", "rm", "-f", "-v", made.name], check=False)

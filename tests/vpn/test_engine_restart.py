@@ -42,7 +42,8 @@ class NestedStack(WorldStack):
     @property
     def root(self):
         """The nested host's files, by way of its first process."""
-        return pathlib.Path(f"/proc/{docker('inspect', '--format', '{{.State.Pid}}', self.host.name)}/root")
+        pid = docker("inspect", "--format", "{{.State.Pid}}", self.host.name)
+        return pathlib.Path("/proc") / pid / "root"
 
     def remove(self):
         """It goes with its host."""
