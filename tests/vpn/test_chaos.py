@@ -19,7 +19,7 @@ import stack_harness
 from chaos_proof import Proof
 from world import World
 from world_plan import docker
-from world_stack import WorldStack
+from world_stack import APPS, WorldStack
 from world_watch import Watch
 
 
@@ -86,11 +86,14 @@ def outside(proof):
 
 
 def no_kill_switch(proof):
-    """Take gluetun's firewall away, then stop the VPN."""
-    proof.chaos.in_gluetun("nft", "flush", "ruleset")
+    """Stop the VPN and take gluetun's firewall away; a start brings the rules back: take them away again."""
     proof.chaos.control("/v1/vpn/status", "stopped")
+    proof.chaos.in_gluetun("nft", "flush", "ruleset")
     proof.chaos.tried()
+    began = time.time()
     proof.chaos.control("/v1/vpn/status", "running")
+    proof.world.wait(lambda: proof.watch.all_online(APPS, began), 60, "every app is online", proof.chaos.gluetun)
+    proof.chaos.in_gluetun("nft", "flush", "ruleset")
 
 
 @pytest.mark.parametrize(

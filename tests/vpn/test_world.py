@@ -85,7 +85,7 @@ def test_ipv6_of_a_plain_container_is_seen_too(cleared):
     """With its own global address, on a network that has IPv6."""
     world, began = cleared, time.time()
     plain = world.container("plain6", world.network("net", ipv6=True))
-    source = world.echo(plain, 6)
+    source = world.wait(lambda: world.echo(plain, 6), 10, "its address is not tentative any more", plain)
     assert source.startswith(f"{world.plan.prefix6}:c")
     assert world.announce(plain, 6) == "announced"
     assert {packet.source for packet in world.direct.leaks() if packet.at > began} == {source}
