@@ -43,8 +43,10 @@ def read():
 
 def cells(row):
     """Return a row's cells as text."""
-    gap = "none" if row["gap"] < 1 else f"{row['gap']:.1f} s"
-    return f"{row['name']} ({row['kind']})", str(row["leaked"]), str(row["tunnel"]), gap, row["back"]
+    gap, tunnel = "under 1 s" if row["gap"] < 1 else f"{row['gap']:.1f} s", str(row["tunnel"])
+    if row["kind"] == "leaky":
+        gap = tunnel = "–"
+    return f"{row['name']} ({row['kind']})", str(row["leaked"]), tunnel, gap, row["back"]
 
 
 def summary(found):

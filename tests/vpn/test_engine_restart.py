@@ -97,7 +97,7 @@ def other_dns(chaos):
         Event("`systemctl restart docker`", restarted, UNIT),
         Event("the server's DNS changes, its engine restarts", other_dns, UNIT),
         Event("power cut of the server", power_cut, UNIT),
-        Event("and another one", power_cut, UNIT),
+        Event("a second power cut", power_cut, UNIT),
     ],
     ids=lambda event: event.act.__name__,
 )
