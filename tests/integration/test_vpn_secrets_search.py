@@ -41,7 +41,7 @@ PASSWORD = "p" + lab.text(20) + """"$&é'<%+/\\#:@""" + lab.text(20)
         lambda value: f"{value[:30]}\n{value[30:]}",
     ],
 )
-@pytest.mark.parametrize("value", [PASSWORD, lab.wireguard_key()])
+@pytest.mark.parametrize("value", [PASSWORD, lab.wireguard_key()], ids=["password", "key"])  # the same in every worker
 def test_a_secret_is_found_however_it_is_spelled(value, written):
     secrets = lab.Secrets()
     secrets.add(password=value)
