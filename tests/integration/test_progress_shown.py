@@ -84,7 +84,7 @@ def left(stack):
 def test_a_file_on_the_host_while_the_module_runs(lab):
     lab.add(
         "app",
-        healthcheck=dict(QUICK, test=["CMD", "test", "-e", "/tmp/well"], retries=60),
+        healthcheck=dict(QUICK, test=["CMD", "test", "-e", "/tmp/well"], retries=400),
     )
     path = lab.path / ".mediastack" / f"progress-{TOKEN}.json"
     process = lab.start_process(progress=TOKEN)
@@ -96,7 +96,7 @@ def test_a_file_on_the_host_while_the_module_runs(lab):
         except FileNotFoundError:
             return False
 
-    wait_for(waits, 30, "the word that app is waited for")
+    wait_for(waits, 90, "the word that app is waited for")
     assert path.stat().st_mode & 0o777 == 0o600
     docker("exec", f"{lab.name}-app", "sh", "-c", ">/tmp/well")
     result = json.loads(process.communicate(timeout=60)[0])

@@ -328,6 +328,6 @@ OPENVPN = (
     Event("`docker rm -f` of gluetun", removed, SITE),
 )
 #: What `make test` runs of it.
-SHORT = (vpn_status, device_down, device_gone, route_gone, port_moves, restart, removed, new_settings)
+SHORT = (vpn_status, device_down, device_gone, route_gone, restart, removed)
 
 __all__ = ["ITSELF", "OPENVPN", "REPAIR", "SHORT", "SITE", "VERBS", "WIREGUARD", "Chaos", "Event"]
