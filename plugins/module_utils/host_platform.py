@@ -33,7 +33,7 @@ def describe(root="/", system=None):
         return dict(found, family="generic", name=name, distribution="macos", version=version)
     release = os_release(root)
     family = nas_family.family(root)
-    wsl = "microsoft" in _read(root, "proc/sys/kernel/osrelease").lower()
+    wsl = "microsoft" in read_text(root, "proc/sys/kernel/osrelease").lower()
     distribution, version = release.get("ID", "linux"), release.get("VERSION_ID", "")
     name = release.get("PRETTY_NAME") or " ".join(filter(None, [release.get("NAME", "Linux"), version]))
     if family != "generic":
@@ -48,7 +48,7 @@ def describe(root="/", system=None):
 
 def os_release(root="/"):
     """The entries of os-release, quotes taken off; empty where there is none."""
-    text = _read(root, "etc/os-release") or _read(root, "usr/lib/os-release")
+    text = read_text(root, "etc/os-release") or read_text(root, "usr/lib/os-release")
     found = {}
     for line in text.splitlines():
         name, sign, value = line.partition("=")
@@ -59,11 +59,12 @@ def os_release(root="/"):
 
 def _nas_version(root, family):
     file, pattern = _VERSIONS[family]
-    match = re.search(pattern, _read(root, file))
+    match = re.search(pattern, read_text(root, file))
     return match.group(1).strip() if match else ""
 
 
-def _read(root, path):
+def read_text(root, path):
+    """The first 64 KiB of a file below `root`, "" where it cannot be read."""
     try:
         with open(os.path.join(root, path), encoding="utf-8", errors="replace") as handle:
             return handle.read(65536)

@@ -13,6 +13,7 @@ import os
 from typing import NamedTuple
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import nas_family
+from ansible_collections.homelab.mediastack.plugins.module_utils.host_platform import read_text
 
 LXC, OPENVZ, DOCKER, PODMAN = "lxc", "openvz", "docker", "podman"
 FIREWALL_MODULES = "iptable_filter nf_tables nft_compat xt_conntrack"
@@ -90,17 +91,17 @@ def look(root="/", kernel=None):
     return Host(
         family=family,
         container=container(root) if family == "generic" else None,
-        raspberry=_read(root, "proc/device-tree/model").startswith("Raspberry Pi"),
+        raspberry=read_text(root, "proc/device-tree/model").startswith("Raspberry Pi"),
         updated=kernel.release if kernel and kernel.gone else None,
     )
 
 
 def container(root="/"):
     """Which kind of container this host is itself; None for a machine of its own, or one that cannot be told."""
-    environ = dict(entry.partition("=")[::2] for entry in _read(root, "proc/1/environ").split("\0"))
+    environ = dict(entry.partition("=")[::2] for entry in read_text(root, "proc/1/environ").split("\0"))
     for word in (
-        _read(root, "run/systemd/container"),
-        _read(root, "run/host/container-manager"),
+        read_text(root, "run/systemd/container"),
+        read_text(root, "run/host/container-manager"),
         environ.get("container", ""),
     ):
         kind = word.strip().split("-")[0]
@@ -116,7 +117,7 @@ def container(root="/"):
 
 def _layered(root):
     """Whether the root file system is a container's; a machine that was made from an image has its marks too."""
-    for line in _read(root, "proc/1/mountinfo").splitlines():
+    for line in read_text(root, "proc/1/mountinfo").splitlines():
         mount, _dash, kind = line.partition(" - ")
         fields = mount.split()
         if len(fields) > 4 and fields[4] == "/":
@@ -177,11 +178,3 @@ def net_admin(host):
 
 def _on(host, words):
     return "on %s: %s" % (host.name, words)
-
-
-def _read(root, path):
-    try:
-        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as handle:
-            return handle.read(65536)
-    except OSError:
-        return ""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 
 import chaos_results
@@ -28,15 +29,22 @@ class Proof:
 
     def settled(self, since, seconds=120):
         """Wait until every app is online through the tunnel, in gluetun's network, and really downloads."""
-        world, exits = self.world, {self.world.plan.exit(number) for number in range(10)}
+        world = self.world
         world.wait(lambda: self.watch.all_online(APPS, since), seconds, "every app is online", self.chaos.gluetun)
         came_back = time.time()
         assert self.stack.together(), self.stack.places()
         world.wait(self.announced, 60, "qBittorrent's web API answers")
-        heard = {"announces": world.announces, "articles": world.articles}
-        for what, entries in heard.items():
-            world.wait(lambda: [entry for entry in entries(came_back) if entry["source"] in exits], 90, f"new {what}")  # noqa: B023
+        for what, entries in (("announces", world.announces), ("articles", world.articles)):
+            world.wait(functools.partial(self.by_the_exit, entries, came_back), 90, f"new {what}")
         return came_back
+
+    def exits(self):
+        """Return the provider's exit addresses."""
+        return {self.world.plan.exit(number) for number in range(10)}
+
+    def by_the_exit(self, entries, since):
+        """Return what the internet has seen come from the provider since then."""
+        return [entry for entry in entries(since) if entry["source"] in self.exits()]
 
     def announced(self):
         """Have qBittorrent announce; whether its web API answers."""
@@ -64,6 +72,6 @@ class Proof:
         chaos_results.add(self.kind, name=event.name, back=event.back, **counts)
         assert texts(leaked) == []
         assert len(tunnel) > 20
-        exits = {self.world.plan.exit(number) for number in range(10)}
+        exits = self.exits()
         assert self.watch.addresses(began) <= exits
         assert {entry["source"] for entry in self.world.seen(since=began)} <= exits
