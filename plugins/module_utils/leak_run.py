@@ -10,6 +10,7 @@ import urllib.parse
 from typing import NamedTuple, Sequence
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    engine_state,
     holds,
     leak_around,
     leak_exec,
@@ -58,6 +59,8 @@ class App:
     def __init__(self, name, container):
         self.name, self.container = name, container
         self.space = self.seen = None
+        #: Whether it ended while it was looked at.
+        self.fell_over = False
         self.resolvers = []
         self.trouble = None
         self.verdicts = []
@@ -128,6 +131,7 @@ class LeakTest(Started):
                 if self.test.capture:
                     count.begin(self.apps)
                 self._look_inside()
+                self._look_again()
                 for app in self.apps:
                     self._judge(app)
                 if self.test.kill_switch:
@@ -232,6 +236,20 @@ class LeakTest(Started):
             except (SpaceError, OSError) as error:
                 app.trouble = str(error)
 
+    def _look_again(self):
+        """What was seen of an app that has ended meanwhile says nothing of the one that runs now."""
+        ids = [app.container.id for app in self.apps if app.container is not None]
+        now = {container.id: container for container in engine_state.inspect(self.docker, ids)}
+        for app in self.apps:
+            before = app.container
+            after = now.get(before.id) if before is not None else None
+            if before is None or before.status not in ALIVE:
+                continue
+            if after is None or (after.status, after.started_at) != (before.status, before.started_at):
+                app.fell_over = True
+                app.seen = app.space = None
+                app.trouble = "it ended or was started anew while it was looked at: see what its log says"
+
     def _resolvers(self, app):
         if app.space is None:
             return leak_exec.nameservers(self.docker, app.container)
@@ -271,7 +289,7 @@ class LeakTest(Started):
         return netns.verdict(app.container, SERVICE, self.tunnel.container)
 
     def _judge(self, app):
-        if app.container is None or app.container.status not in ALIVE:
+        if app.fell_over or app.container is None or app.container.status not in ALIVE:
             app.inconclusive(leak_judge.ALWAYS, app.trouble)
             return
         same = None

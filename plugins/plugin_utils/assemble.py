@@ -181,7 +181,7 @@ def _definition(service, override, settings, members, services, paths, own_ports
         own_ports[:] = [dataclasses.replace(port, published=False) for port in own_ports]
     _mount_secret_files(definition, service.meta)
     mounted = {"volumes": [*(definition.get("volumes") or []), *(override.get("volumes") or [])]}
-    masks = volumes.masks(mounted, (paths["config"], paths["project"]))
+    masks = volumes.masks(mounted, (paths["config"], paths["project"], paths["backup"]))
     if masks:
         present = definition.get("tmpfs") or []
         present = [present] if isinstance(present, str) else list(present)

@@ -41,6 +41,7 @@ def paths_of(settings):
     return {
         "base": base,
         "config": path("config"),
+        "backup": settings["mediastack_backup_path"] or posixpath.join(base, "backups"),
         "media": path("media"),
         "downloads": path("downloads"),
         "project": path("project"),

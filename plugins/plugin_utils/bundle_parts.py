@@ -186,6 +186,7 @@ def directories(catalogue, stack, settings, paths, all_presets):
                 entry.get("group", pgid),
             )
     add(paths["project"], "0750", 0, 0)
+    add(paths["backup"], "0700", 0, 0)
     if any(service.meta.get("secret_files") for service in catalogue.services.values()):
         add(posixpath.join(paths["project"], "secrets"), "0700", 0, 0)
     return [found[path] for path in sorted(found)]

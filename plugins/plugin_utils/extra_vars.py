@@ -41,6 +41,15 @@ OPTIONS = {
     "setting": _LIST,
     "file": {"type": "str", "default": "settings", "choices": ["settings", "vault"]},
     "scope": {"type": "str", "default": ""},
+    "lock_only": {"type": "bool", "default": False},
+    "from_lock": {"type": "bool", "default": False},
+    "allow_major": {"type": "bool", "default": False},
+    "retry_failed": {"type": "bool", "default": False},
+    "fail_on_drift": {"type": "bool", "default": True},
+    "backup": {"type": "str", "default": ""},  # id of a backup or snapshot
+    "generation": {"type": "int", "default": 0},
+    "keep_data": {"type": "bool", "default": False},
+    "drill": {"type": "bool", "default": False},
     "purge_config": {"type": "bool", "default": False},
     "confirm": {"type": "str", "default": ""},
     "server": {"type": "str", "default": ""},  # this, or user@host
@@ -51,8 +60,8 @@ OPTIONS = {
 # The verbs, and the extra vars of each.
 VERBS = {
     "init": ("scope", "server", "server_name", "directory", "vault_password_file"),
-    "site": ("release_holds",),
-    "start": ("service", "profiles", "release_holds"),
+    "site": ("release_holds", "retry_failed"),
+    "start": ("service", "profiles", "release_holds", "retry_failed"),
     "stop": ("service", "profiles"),
     "restart": ("service", "profiles"),
     "status": ("output", "fail_on", "watch"),
@@ -66,6 +75,11 @@ VERBS = {
     "config_validate": (),
     "credentials": ("service",),
     "remove": ("purge_config", "confirm"),
+    "plan": ("output", "fail_on_drift"),
+    "update": ("service", "profiles", "lock_only", "from_lock", "allow_major", "retry_failed"),
+    "backup": ("service",),
+    "restore": ("service", "backup", "drill", "confirm"),
+    "rollback": ("service", "generation", "keep_data"),
 }
 
 

@@ -13,7 +13,13 @@ import re
 from .setting_types import shown
 
 # What is below the base path when nothing else is said, by setting.
-BELOW_BASE = {"project_path": "compose", "media_path": "media", "downloads_path": "downloads", "config_path": "config"}
+BELOW_BASE = {
+    "project_path": "compose",
+    "media_path": "media",
+    "downloads_path": "downloads",
+    "config_path": "config",
+    "backup_path": "backups",
+}
 
 # Directories that hold other people's things: fine to be in, never to be taken as a whole.
 _WHOLE = re.compile(
@@ -76,7 +82,7 @@ def check_layout(paths, split_mounts):
     """How the directories may lie to each other.
 
     Parameters:
-        paths: `base_path`, `project_path`, `media_path`, `downloads_path`, `config_path`, checked.
+        paths: `base_path`, `project_path`, `media_path`, `downloads_path`, `config_path`, `backup_path`, checked.
         split_mounts: whether library and downloads are mounted each on its own.
     Returns:
         `[(setting, problem)]`.
@@ -87,7 +93,7 @@ def check_layout(paths, split_mounts):
     def clash(setting, other, why):
         problems.append((setting, f"{paths[setting]} {why} mediastack_{other} ({paths[other]})."))
 
-    for private in ("config_path", "project_path"):
+    for private in ("config_path", "project_path", "backup_path"):
         for shared in ("media_path", "downloads_path"):
             if contains(paths[shared], paths[private]):
                 clash(private, shared, "holds the apps' secrets and lies in what they share,")
@@ -99,6 +105,12 @@ def check_layout(paths, split_mounts):
         clash("project_path", "config_path", "is, or lies in,")
     elif contains(paths["project_path"], paths["config_path"]):
         clash("config_path", "project_path", "lies in")
+    for private in ("config_path", "project_path"):
+        # What restores the one must not lie in the other.
+        if contains(paths[private], paths["backup_path"]):
+            clash("backup_path", private, "is, or lies in,")
+        elif contains(paths["backup_path"], paths[private]):
+            clash(private, "backup_path", "lies in")
     if contains(media, downloads):
         clash("downloads_path", "media_path", "is, or lies in, the library,")
     elif contains(downloads, media):

@@ -9,6 +9,7 @@ import re
 import zoneinfo
 
 from . import envfile
+from .change_rules import ChangeRules
 from .closest import hint
 from .setting_types import CastError, shown, to_bool, to_number, to_text
 
@@ -25,7 +26,7 @@ _DOMAIN = re.compile(
 )
 
 
-class Rules:
+class Rules(ChangeRules):
     """Checks of single settings, one method a setting: value and problems to add to in, the value to use out.
 
     Parameters:
@@ -45,6 +46,7 @@ class Rules:
             return _between(value, 1, _DAY, errors, "seconds")
         if name.endswith("_percent"):
             return _between(value, 1, 100, errors, "percent")
+        self.in_range(name, value, errors)
         return value
 
     # -- who and where -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -195,6 +196,14 @@ def test_two_runs_at_once_wait_or_name_the_holder_and_the_stack_stays_sound(stac
     assert len(networks) == 1
 
 
+def _command(process):
+    """The command line of a process; empty where it has ended (a zombie has none)."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _kill_during_recreate(stack, seed, turn):
     """Start a `site` that recreates everything, kill a process of it at a random moment, run `site` again."""
     chance = random.Random(seed)
@@ -204,14 +213,17 @@ def _kill_during_recreate(stack, seed, turn):
     time.sleep(chance.uniform(1.0, 9.0))  # the fault's moment is the input of the test, not a wait for a state
     whole_run = chance.random() < 0.5
     family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
-    composes = [p for p in family if p.is_running() and "compose" in " ".join(p.cmdline()[:4])]
+    composes = [process for process in family if "compose" in " ".join(_command(process)[:4])]
     if whole_run or not composes:
-        os.killpg(run.pid, signal.SIGKILL) if run.poll() is None else None
-        for process in family:
-            if process.is_running():
-                process.kill()
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        victims = family
     else:
-        composes[0].kill()
+        victims = composes[:1]
+    for process in victims:
+        # It may have ended by itself meanwhile.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     run.communicate(timeout=300)
     stack.play("site")
     containers = stack.containers()

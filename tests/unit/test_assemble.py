@@ -276,11 +276,12 @@ def test_circles_are_refused(world):
 
 def test_config_and_project_are_hidden_from_everybody_who_sees_data(world):
     definition = h.service(world.bundle(), "sonarr")
-    assert definition["tmpfs"] == ["/data/compose:ro,size=4k,mode=0555", "/data/config:ro,size=4k,mode=0555"]
+    assert definition["tmpfs"] == [f"/data/{name}:ro,size=4k,mode=0555" for name in ("backups", "compose", "config")]
 
 
 def test_only_what_lies_below_the_base_path_needs_hiding(world):
-    bundle = world.bundle(mediastack_config_path="/var/lib/mediastack", mediastack_project_path="/opt/mediastack")
+    elsewhere = {f"mediastack_{name}_path": f"/opt/{name}" for name in ("config", "project", "backup")}
+    bundle = world.bundle(**elsewhere)
     assert "tmpfs" not in h.service(bundle, "sonarr")
     bundle = world.bundle(mediastack_config_path="/srv/mediastack/apps/config")
     assert "/data/apps/config:ro,size=4k,mode=0555" in h.service(bundle, "sonarr")["tmpfs"]
@@ -289,7 +290,7 @@ def test_only_what_lies_below_the_base_path_needs_hiding(world):
 def test_a_mount_that_an_override_adds_is_masked_too(world):
     world.write("app", app())
     bundle = world.bundle(mediastack_overrides={"app": {"volumes": ["/srv/mediastack:/data:ro"]}})
-    assert h.service(bundle, "app")["tmpfs"][1].startswith("/data/config:")
+    assert h.service(bundle, "app")["tmpfs"][2].startswith("/data/config:")
 
 
 def test_split_mounts(world):

@@ -32,7 +32,7 @@ def errors(verb, **given):
 
 
 def test_defaults():
-    assert check("start").values == {"service": [], "profiles": [], "release_holds": False}
+    assert check("start").values == {"service": [], "profiles": [], "release_holds": False, "retry_failed": False}
     assert check("status").values == {"output": "", "fail_on": "degraded", "watch": 0}
     assert check("stop").values == {"service": [], "profiles": []}
 
@@ -90,13 +90,13 @@ def test_all_mistakes_at_once():
 
 def test_what_is_not_ours_is_left_alone():
     found = check("start", mediastack_profiles=["x"], ansible_user="root", my_flag="1", mail="me")
-    assert found.values == {"service": [], "profiles": [], "release_holds": False}
+    assert found.values == {"service": [], "profiles": [], "release_holds": False, "retry_failed": False}
     assert found.messages == []
 
 
 def test_an_extra_var_of_another_verb_is_pointed_out():
     assert check("site", service="sonarr").messages == [
-        "-e service= has no effect on site; it is for start, stop, restart, logs, credentials."
+        "-e service= has no effect on site; it is for start, stop, restart, logs, credentials, update, backup, restore, rollback."
     ]
 
 
@@ -128,7 +128,7 @@ def test_from_the_command_line(command_line, tmp_path):
     file = tmp_path / "answers.yml"
     file.write_text("profiles: [music]\n", encoding="utf-8")
     assert command_line(f"@{file}").values["profiles"] == ["music"]
-    assert command_line().values == {"service": [], "profiles": [], "release_holds": False}
+    assert command_line().values == {"service": [], "profiles": [], "release_holds": False, "retry_failed": False}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def errors(run):
 
 def test_defaults_are_those_of_the_specification(run):
     found = run()
-    derived = {f"mediastack_{name}_path" for name in ("project", "media", "downloads", "config")}
+    derived = {f"mediastack_{name}_path" for name in ("project", "media", "downloads", "config", "backup")}
     for name, option in settings.load_spec().items():
         if name not in derived and name not in VPN:
             assert found.values[name] == option["default"]

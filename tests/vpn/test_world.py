@@ -34,11 +34,25 @@ def names(world):
     return docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={world.prefix}-").split()
 
 
-def pair(world, kind="wireguard", **more):
-    """A connected gluetun and an app in its namespace."""
+def pair(world, kind="wireguard", guarded=True, **more):
+    """A connected gluetun and an app in its namespace.
+
+    guarded: with the rules that the collection gives gluetun as /iptables/post-rules.txt.
+    """
     number = next(NUMBER)
-    gluetun = world.gluetun(kind, name=f"gluetun{number}", **more)
+    options = guard(world) if guarded else ()
+    gluetun = world.gluetun(kind, name=f"gluetun{number}", options=options, **more)
     return gluetun, world.container(f"app{number}", f"container:{gluetun}")
+
+
+def guard(world):
+    """Words for ``docker run`` that mount the catalogue's connection guard."""
+    lines = [line.strip() for line in CATALOGUE.read_text().splitlines() if line.strip().startswith("iptables ")]
+    assert len(lines) == 3
+    folder = world.folder / "guard"
+    folder.mkdir(exist_ok=True)
+    (folder / "post-rules.txt").write_text("\n".join(lines) + "\n")
+    return ("--volume", f"{folder}:/iptables:ro")
 
 
 def status(world, gluetun, wanted=None):
@@ -53,6 +67,11 @@ def lost(world, gluetun):
     """Wait until gluetun knows that the tunnel is dead."""
     said = {"public_ip": ""}
     world.wait(lambda: world.control(gluetun, "GET", "/v1/publicip/ip")[1] == said, 60, "no public address", gluetun)
+
+
+def online(world, app):
+    """Wait until an app is seen at the provider's exit address: one try may be lost on a busy machine."""
+    world.wait(lambda: world.echo(app) == world.exit_address, 60, f"{app} is seen at {world.exit_address}", app)
 
 
 def texts(packets):
@@ -85,7 +104,7 @@ def test_ipv6_of_a_plain_container_is_seen_too(cleared):
     """With its own global address, on a network that has IPv6."""
     world, began = cleared, time.time()
     plain = world.container("plain6", world.network("net", ipv6=True))
-    source = world.wait(lambda: world.echo(plain, 6), 10, "its address is not tentative any more", plain)
+    source = world.wait(lambda: world.echo(plain, 6), 60, "its address is not tentative any more", plain)
     assert source.startswith(f"{world.plan.prefix6}:c")
     assert world.announce(plain, 6) == "announced"
     assert {packet.source for packet in world.direct.leaks() if packet.at > began} == {source}
@@ -140,7 +159,7 @@ def test_the_kill_switch_holds_when_the_provider_dies(cleared, kind):
     gluetun, app = pair(world, kind)
     began = time.time()
     with world.capture(world.network()) as capture, world.chatter(app):
-        world.wait(lambda: world.seen("echo", began), 10, "the chatter is heard", app)
+        world.wait(lambda: world.seen("echo", began), 60, "the chatter is heard", app)
         world.provider_down()
         assert world.echo(app) == ""
         lost(world, gluetun)
@@ -148,8 +167,9 @@ def test_the_kill_switch_holds_when_the_provider_dies(cleared, kind):
         world.provider_up(3)
         world.wait_connected(gluetun, address=world.exit_address)
         back = time.time()
-        world.wait(lambda: world.seen("echo", back), 20, "the chatter is heard again", app)
-    assert world.echo(app) == world.exit_address == world.plan.exit(3)
+        world.wait(lambda: world.seen("echo", back), 60, "the chatter is heard again", app)
+    online(world, app)
+    assert world.exit_address == world.plan.exit(3)
     assert capture.in_the_tunnel()
     assert texts(capture.outside_the_tunnel()) == []
     assert capture.dropped == 0
@@ -163,44 +183,39 @@ def test_the_kill_switch_stays_when_the_vpn_is_stopped_or_crashes(cleared, kind)
     gluetun, app = pair(world, kind)
     began = time.time()
     with world.capture(world.network()) as capture, world.chatter(app):
-        world.wait(lambda: world.seen("echo", began), 10, "the chatter is heard", app)
+        world.wait(lambda: world.seen("echo", began), 60, "the chatter is heard", app)
         assert status(world, gluetun, "stopped") == "stopped"
         assert "tun0" not in docker("exec", app, "ls", "/sys/class/net").split()
         assert world.echo(app) == ""
         assert status(world, gluetun, "running") == "running"
         world.wait_connected(gluetun)
-        assert world.echo(app) == world.exit_address
+        online(world, app)
         if kind == "openvpn":
             run("docker", "exec", gluetun, "pkill", "openvpn")
-            world.wait(lambda: status(world, gluetun) == "crashed", 10, "it has crashed", gluetun)
+            world.wait(lambda: status(world, gluetun) == "crashed", 60, "it has crashed", gluetun)
             world.wait_connected(gluetun)
-            assert world.echo(app) == world.exit_address
+            online(world, app)
     assert texts(capture.outside_the_tunnel()) == []
     assert texts(packet for packet in world.direct.leaks() if packet.at > began) == []
 
 
 @pytest.mark.parametrize("guarded", [False, True])
-def test_established_connections_pass_gluetuns_kill_switch_by_any_interface(cleared, guarded, tmp_path):
+def test_established_connections_pass_gluetuns_kill_switch_by_any_interface(cleared, guarded):
     """Known of gluetun's own rules: what it does in the moment in which the route is gone and the device is not.
 
     The rules that the collection gives gluetun as /iptables/post-rules.txt close it.
     """
-    world, options = cleared, ()
-    if guarded:
-        lines = [line.strip() for line in CATALOGUE.read_text().splitlines() if line.strip().startswith("iptables ")]
-        assert len(lines) == 3
-        (tmp_path / "post-rules.txt").write_text("\n".join(lines) + "\n")
-        options = ("--volume", f"{tmp_path}:/iptables:ro")
-    gluetun, app = pair(world, options=options)
+    world = cleared
+    gluetun, app = pair(world, guarded=guarded)
     with world.capture(world.network()) as capture, world.chatter(app):
         began = time.time()
-        world.wait(lambda: world.seen("echo", began), 10, "the chatter is heard", app)
+        world.wait(lambda: world.seen("echo", began), 60, "the chatter is heard", app)
         docker("exec", gluetun, "ip", "rule", "delete", "priority", "101")
         if guarded:
-            world.wait(lambda: dropped(gluetun), 10, "the guard had something to drop", gluetun)
+            world.wait(lambda: dropped(gluetun), 60, "the guard had something to drop", gluetun)
             assert texts(capture.outside_the_tunnel()) == []
         else:
-            leaked = world.wait(capture.outside_the_tunnel, 10, "an established connection leaks", gluetun)
+            leaked = world.wait(capture.outside_the_tunnel, 60, "an established connection leaks", gluetun)
             assert {packet.source for packet in leaked} == {"10.2.0.2"}
 
 
@@ -249,20 +264,20 @@ def test_a_forwarded_port_is_open_from_the_providers_side_and_follows_it(cleared
     def port(number):
         return lambda: world.control(gluetun, "GET", "/v1/portforward")[1]["port"] == number
 
-    world.wait(port(40001), 20, "port 40001", gluetun)
+    world.wait(port(40001), 60, "port 40001", gluetun)
     assert world.connect_from_provider_side(40001) == "closed"
     listen = "import socket\nlink = socket.create_server(('', {}))\nwhile True: link.accept()[0].close()"
     for number in (40001, 40777):
         run("docker", "exec", "--detach", app, "python3", "-c", listen.format(number))
-    world.wait(lambda: world.connect_from_provider_side(40001) == "open", 10, "40001 is open", gluetun)
+    world.wait(lambda: world.connect_from_provider_side(40001) == "open", 60, "40001 is open", gluetun)
     assert world.connect_from_provider_side(40777) != "open"
     world.forward_port(40777)
-    world.wait(port(40777), 20, "port 40777", gluetun)
+    world.wait(port(40777), 60, "port 40777", gluetun)
     assert world.forwarded() == 40777
     assert world.connect_from_provider_side(40777) == "open"
     assert world.connect_from_provider_side(40001) != "open"
     world.forward_port(0)
-    world.wait(port(0), 20, "no port", gluetun)
+    world.wait(port(0), 60, "no port", gluetun)
     assert world.connect_from_provider_side(40777) != "open"
 
 

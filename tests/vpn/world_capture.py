@@ -90,7 +90,20 @@ class Capture:
 
     def __enter__(self):
         """Start, and wait until it listens."""
-        tcpdump = ["tcpdump", "-i", self.interface, "-n", "-s", "128", "-U", "--immediate-mode", "-Z", "root"]
+        tcpdump = [
+            "tcpdump",
+            "-i",
+            self.interface,
+            "-n",
+            "-s",
+            "128",
+            "-U",
+            "--immediate-mode",
+            "-B",
+            "16384",
+            "-Z",
+            "root",
+        ]
         share = ["--volume", f"{self.world.folder}:/world"]
         short = self.name.removeprefix(f"{self.world.prefix}-")
         self.world.container(short, "host", command=[*tcpdump, "-w", f"/world/{self.file}"], options=share)
@@ -99,7 +112,8 @@ class Capture:
 
     def __exit__(self, *_error):
         """Stop and keep the packets."""
-        run("docker", "stop", "--time", "5", self.name, check=False)
+        # Killed before it has said what it counted, it would have proved nothing.
+        run("docker", "stop", "--time", "60", self.name, check=False)
         counted = re.search(r"(\d+) packets? dropped by kernel", self.words())
         self.dropped = int(counted[1]) if counted else None
         self.last = self.packets()
