@@ -1,0 +1,229 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action lock: from what hosts run and the inventory wants to targets, and to the file beside the inventory."""
+
+from __future__ import annotations
+
+import pathlib
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import registry_world as w
+import render_harness as h
+
+from ansible_collections.homelab.mediastack.plugins.action import lock as action
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import lock_file
+from ansible_collections.homelab.mediastack.plugins.plugin_utils.lock_file import Entry
+
+OTHER = "sha256:" + "d" * 64
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))
+    return w.World()
+
+
+@pytest.fixture
+def here(world):
+    with w.serving(world) as address:
+        yield address
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs the action; its result. What it printed is in `run.printed`."""
+    inventory = tmp_path / "inventory"
+    inventory.mkdir()
+
+    def execute(check=False, inventory_dir=inventory, task_vars=None, **arguments):
+        execute.printed = []
+        monkeypatch.setattr(action.display, "display", lambda text, **_style: execute.printed.append(text))
+        task = SimpleNamespace(
+            args=arguments, async_val=0, check_mode=check, diff=False, no_log=False, environment=None, action="lock"
+        )
+        module = action.ActionModule(
+            task=task,
+            connection=mock.Mock(),
+            play_context=mock.Mock(),
+            loader=mock.Mock(),
+            templar=h.templar(),
+            shared_loader_obj=mock.Mock(),
+        )
+        variables = {"inventory_dir": str(inventory_dir) if inventory_dir else None, "groups": {"mediastack": ["nas"]}}
+        return module.run(task_vars={**variables, "ansible_play_hosts_all": ["nas"], **(task_vars or {})})
+
+    execute.path = inventory / lock_file.NAME
+    return execute
+
+
+def wants(here, *names, tag="1.0"):
+    return {"nas": {name: {"image": f"{here}/team/{name}:{tag}", "wiring_kind": None} for name in names}}
+
+
+def runs(**services):
+    return {"nas": {"services": {name: dict(one, platform="linux/amd64") for name, one in services.items()}}}
+
+
+def test_resolving_says_what_would_be_and_writes_nothing(run, world, here):
+    digest, children = world.index("team/sonarr", "1.0", ["linux/amd64", "linux/arm64"])
+    result = run(images=wants(here, "sonarr"), surveys={})
+    image = f"{here}/team/sonarr:1.0"
+    assert result["targets"] == {
+        "nas": {"sonarr": {"image": image, "digest": digest, "created": "2026-10-01T10:00:00Z"}}
+    }
+    assert (result["changed"], result["held"], result["source"]) == (False, [], "registry")
+    assert result["lock"]["path"] == str(run.path)
+    assert f"digest: {digest}\n    platforms: {{linux/amd64: {children['linux/amd64']}" in result["lock"]["text"]
+    assert not run.path.exists()
+    assert any(image in line for line in run.printed)
+
+
+def test_what_was_resolved_is_written_by_the_next_task(run, world, here):
+    world.image("team/sonarr", "1.0")
+    resolved = run(images=wants(here, "sonarr"), surveys={})
+    written = run(mode="write", lock=resolved["lock"])
+    assert (written["changed"], written["path"]) == (True, str(run.path))
+    assert run.path.read_text() == resolved["lock"]["text"]
+    assert (written["diff"]["before"], written["diff"]["after"]) == ("", resolved["lock"]["text"])
+    before = run.path.stat().st_mtime_ns
+    again = run(mode="write", lock=resolved["lock"])
+    assert (again["changed"], run.path.stat().st_mtime_ns) == (False, before)
+
+
+def test_what_somebody_else_wrote_meanwhile_stays(run, world, here):
+    world.image("team/sonarr", "1.0")
+    resolved = run(images=wants(here, "sonarr"), surveys={})
+    other = Entry("radarr", "a/radarr:1", OTHER)
+    lock_file.write(str(run.path), lock_file.merged(lock_file.Lock(), [other]))
+    run(mode="write", lock=resolved["lock"])
+    assert [entry.service for entry in lock_file.read(str(run.path)).entries] == ["radarr", "sonarr"]
+
+
+def test_only_some_services_may_be_written(run, world, here):
+    for name in ("sonarr", "radarr"):
+        world.image(f"team/{name}", "1.0")
+    resolved = run(images=wants(here, "sonarr", "radarr"), surveys={})
+    run(mode="write", lock=resolved["lock"], services=["radarr"])
+    assert [entry.service for entry in lock_file.read(str(run.path)).entries] == ["radarr"]
+
+
+def test_lock_only_writes_at_once_and_a_second_time_nothing(run, world, here):
+    world.image("team/sonarr", "1.0")
+    first = run(images=wants(here, "sonarr"), surveys={}, lock_only=True)
+    assert (first["changed"], run.path.read_text()) == (True, first["lock"]["text"])
+    before = run.path.stat()
+    asked = len(world.log)
+    second = run(images=wants(here, "sonarr"), surveys={}, lock_only=True)
+    assert second["changed"] is False
+    assert run.path.stat().st_mtime_ns == before.st_mtime_ns
+    # What has not changed costs one request.
+    assert [path.split("/")[0] for path in world.paths()[asked:]] == ["HEAD "]
+
+
+def test_a_tag_that_moved_is_a_change_of_its_entry_alone(run, world, here):
+    for name in ("sonarr", "radarr"):
+        world.image(f"team/{name}", "1.0")
+    run(images=wants(here, "sonarr", "radarr"), surveys={}, lock_only=True)
+    before = run.path.read_text().splitlines()
+    moved = world.image("team/sonarr", "1.0", created="2026-11-01T00:00:00Z")
+    result = run(images=wants(here, "sonarr", "radarr"), surveys={}, lock_only=True)
+    assert result["changed"] is True
+    after = run.path.read_text().splitlines()
+    assert len(before) == len(after)
+    changed = {line.split(":")[0].strip() for line in set(after) - set(before)}
+    assert changed <= {"digest", "platforms", "created", "resolved"}
+    assert f"    digest: {moved}" in after
+    assert any("it was sha256:" in line for line in run.printed)
+
+
+def test_check_mode_asks_and_writes_nothing(run, world, here):
+    world.image("team/sonarr", "1.0")
+    result = run(images=wants(here, "sonarr"), surveys={}, lock_only=True, check=True)
+    assert result["changed"] is True
+    assert result["diff"]["after"] == result["lock"]["text"]
+    assert not run.path.exists()
+    assert run(mode="write", lock=result["lock"], check=True)["changed"] is True
+    assert not run.path.exists()
+
+
+def test_without_an_inventory_there_is_nowhere_to_write(run, world, here):
+    world.image("team/sonarr", "1.0")
+    for options in ({"lock_only": True}, {"write": True}):
+        result = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=None, **options)
+        assert result["failed"] is True
+        assert "written beside the inventory" in result["msg"]
+    assert world.log == []
+    resolved = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=None)
+    assert resolved["targets"]["nas"]["sonarr"]["digest"]
+    for check in (False, True):
+        assert run(mode="write", lock=resolved["lock"], inventory_dir=None, check=check)["failed"] is True
+
+
+def test_a_host_behind_the_lock_is_brought_to_it_without_a_request(run, world, here):
+    digest = world.image("team/sonarr", "1.0")
+    run(images=wants(here, "sonarr"), surveys={}, lock_only=True)
+    asked = len(world.log)
+    survey = runs(sonarr={"image": f"{here}/team/sonarr:1.0", "digest": OTHER, "digests": [OTHER]})
+    result = run(images=wants(here, "sonarr"), surveys=survey)
+    assert (len(world.log), result["source"]) == (asked, "lock")
+    assert result["targets"]["nas"]["sonarr"]["digest"] == digest
+
+
+def test_what_is_held_back_is_printed_and_returned(run, world, here):
+    world.image("team/sonarr", "2.0")
+    survey = runs(sonarr={"image": f"{here}/team/sonarr:1.0", "digest": OTHER})
+    result = run(images=wants(here, "sonarr", tag="2.0"), surveys=survey)
+    assert result["targets"] == {"nas": {}}
+    assert len(result["held"]) == 1
+    assert result["held"] == result["refused"]
+    assert result["held"][0] in run.printed
+    assert "-e allow_major=true" in result["held"][0]
+    young = run(images=wants(here, "sonarr", tag="2.0"), surveys={}, minimum_age=365)
+    assert "held back for" in young["held"][0]
+    assert young["refused"] == []
+
+
+def test_everything_that_is_wrong_is_one_message(run, world, here):
+    result = run(images=wants(here, "sonarr", "radarr"), surveys={})
+    assert result["failed"] is True
+    assert result["msg"].startswith("Nothing was touched: 2 problems.\n  - ")
+    assert "has no team/sonarr:1.0" in result["msg"]
+    assert not run.path.exists()
+
+
+def test_a_lock_file_that_is_broken_stops_everything(run, world, here):
+    run.path.write_text("schema: 9\nimages: []\n")
+    result = run(images=wants(here, "sonarr"), surveys={})
+    assert result["failed"] is True
+    assert result["msg"].startswith(f"Nothing was touched: {run.path}, line 1: schema 9 is not known here")
+    assert world.log == []
+
+
+@pytest.mark.parametrize(
+    ("task_vars", "pruned"),
+    [
+        ({}, True),
+        ({"ansible_limit": "nas"}, False),
+        ({"ansible_play_hosts_all": ["nas", "attic"]}, False),
+        ({"groups": {"mediastack": ["nas", "attic"]}}, False),
+    ],
+)
+def test_an_old_entry_goes_only_when_every_host_was_looked_at(run, world, here, task_vars, pruned):
+    world.image("team/sonarr", "1.1")
+    old = Entry("sonarr", f"{here}/team/sonarr:1.0", OTHER)
+    lock_file.write(str(run.path), lock_file.merged(lock_file.Lock(), [old]))
+    run(images=wants(here, "sonarr", tag="1.1"), surveys={}, lock_only=True, task_vars=task_vars)
+    assert len(lock_file.read(str(run.path)).entries) == (1 if pruned else 2)
+
+
+def test_its_options_are_documented():
+    import yaml
+
+    from ansible_collections.homelab.mediastack.plugins.modules import lock as module
+
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    source = pathlib.Path(action.__file__).read_text()
+    assert all(f'"{name}": {{"type"' in source for name in documented)
+    assert len(documented) == source.count('": {"type"')
