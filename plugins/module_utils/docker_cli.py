@@ -123,21 +123,23 @@ class Docker:
         # has ended.
         self.inherit = ()
 
-    def run(self, *arguments, deadline=READ_DEADLINE, check=True, cwd=None, env=None, stdin=None):
+    def run(self, *arguments, deadline=READ_DEADLINE, check=True, cwd=None, env=None, stdin=None, stdout=None):
         """Run `docker ARGUMENTS` and return Completed.
 
-        `deadline` in seconds; `env` is added to the clean environment; `stdin` is text or None.
+        `deadline` in seconds; `env` is added to the clean environment; `stdin` is text, an open file or None; `stdout`
+        is an open file to write to instead of `Completed.out`, or None.
         With `check`, a return code other than 0 raises DockerError, EngineMissing or EngineRefused.
         """
         self._find()
         command = [self.executable] + [str(argument) for argument in arguments]
         environ = dict(self.environ, **env) if env else self.environ
+        text = isinstance(stdin, str)
         try:
             # A session of its own, so that at the deadline the Compose plugin, a child of docker, ends as well.
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE if text else stdin,
+                stdout=subprocess.PIPE if stdout is None else stdout,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
                 env=environ,
@@ -149,7 +151,7 @@ class Docker:
                 "cannot run %s: %s" % (self.executable, error.strerror), "cli", command=command
             ) from error
         try:
-            out, err = process.communicate(None if stdin is None else stdin.encode("utf-8"), timeout=deadline)
+            out, err = process.communicate(stdin.encode("utf-8") if text else None, timeout=deadline)
         except subprocess.TimeoutExpired as expired:
             _kill_session(process)
             raise DeadlineExceeded(
@@ -157,7 +159,7 @@ class Docker:
                 % (_short(arguments), deadline),
                 command=command,
             ) from expired
-        done = Completed(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        done = Completed(process.returncode, (out or b"").decode("utf-8", "replace"), err.decode("utf-8", "replace"))
         if check and done.rc != 0:
             raise explain(arguments, done, command)
         return done
