@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         return {
             "project_path": paths["project"],
             "project_name": values["mediastack_project_name"],
-            "paths": {name: paths[name] for name in ("base", "config", "media", "downloads")},
+            "paths": {name: paths[name] for name in ("base", "config", "media", "downloads", "backup")},
             "purge_config": purge_config,
             "config_dirs": sorted(set(directories)),
             "lock_timeout": values["mediastack_lock_timeout"],

@@ -12,11 +12,14 @@ import os
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     atomic_files,
-    boot_unit,
+    backup_state,
+    backup_stops,
     holds,
+    made_record,
     mounts,
     progress,
     repair_journal,
+    systemd_unit,
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import load_manifest
@@ -24,16 +27,20 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import
 
 MANIFEST = "manifest.json"
 # Without these the configuration that stays would have passwords that nobody knows, and images no known digest.
-MEMORY = ("secrets.json", "bind.json", "logins.json", "images.json")
+MEMORY = ("secrets.json", "bind.json", "logins.json", "images.json", backup_state.STATE_FILE, backup_state.LOCK_FILE)
+MEMORY += (backup_state.AUDIT_FILE,)
 # Of no use without containers.
-PASSING = (holds.HOLDS_FILE, "call.yml", repair_journal.JOURNAL_FILE)
+PASSING = (holds.HOLDS_FILE, "call.yml", repair_journal.JOURNAL_FILE, made_record.FILE, backup_stops.STOPS_FILE)
 
 
 class Leftovers:
     """What a project has on the disks, apart from its apps' own data."""
 
     def __init__(self, project_path, paths):
-        """Look, touch nothing. `paths`: {base, config, media, downloads}. FileError when the manifest is damaged."""
+        """Look, touch nothing. `paths`: {base, config, media, downloads, backup}.
+
+        FileError when the manifest is damaged.
+        """
         self._path, self._paths = project_path, paths
         self._state = os.path.join(project_path, ".mediastack")
         self._manifest = load_manifest(project_path)
@@ -73,6 +80,9 @@ class Leftovers:
             here = {os.path.join(self._paths["config"], name) for name in os.listdir(self._paths["config"])}
             if here <= set(purged):
                 del stays["config"]
+        backups = self._paths.get("backup")
+        if backups and os.path.isdir(backups) and os.listdir(backups):
+            stays["backups"] = [backups]
         if self.edited:
             stays["edited files"] = self.edited
         return stays
@@ -84,10 +94,10 @@ class Leftovers:
 
     def remove_files(self):
         """Remove the rendered files, and the directories of them that are empty then."""
-        boot_unit.disable([*self.files, *self.edited])
+        systemd_unit.disable([*self.files, *self.edited])
         for path in self.files:
             _unlink(path)
-        boot_unit.reload(self.files)
+        systemd_unit.reload(self.files)
         if self._manifest["files"] or self._manifest["writing"]:
             kept = {path: digest for path, digest in self._manifest["files"].items() if path in self.edited}
             self._save(files=kept, writing={})

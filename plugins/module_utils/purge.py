@@ -30,7 +30,9 @@ def plan(wanted, made, paths, project_path, others, table=None):
     kept = dict({name: paths[name] for name in ("media", "downloads", "base")}, project=project_path)
     # With one path for everything, what we made there is more than configuration.
     made = [path for path in made if not any(mounts.inside(path, kept[name]) for name in ("media", "downloads"))]
-    made = [path for path in made if not mounts.inside(path, project_path)]
+    # Backups stay, wherever they are.
+    ours = [project_path, *filter(None, [paths.get("backup")])]
+    made = [path for path in made if not any(mounts.inside(path, place) for place in ours)]
     names = {_first(path, config) for path in list(wanted) + made} - {None}
     found = [path for path in (os.path.join(config, name) for name in sorted(names)) if os.path.lexists(path)]
     table = mounts.read() if table is None else table

@@ -204,6 +204,15 @@ queues:
   type: dict
   returned: success
   sample: {qbittorrent: {active: 2, speed_bytes: 5300000, stalled: 1, total: 4, failed: 0}}
+backup:
+  description:
+    - How it stands with the backups, with O(apps). C(taken) and C(age_hours) of the newest one of everything, C(count)
+      of those that are kept, C(ok) and C(why) of the last attempt, C(copied) whether it is at
+      C(mediastack_backup_target), C(same_disk) as the configuration, C(drill_when) and C(drill_ok) of the last restore
+      drill. What is not known is left out.
+  type: dict
+  returned: success
+  sample: {path: /srv/mediastack/backups, count: 7, age_hours: 2.5, max_age_hours: 50, ok: true, copied: true}
 holds:
   description:
     - What somebody stopped or started by hand on this host and the inventory has no say in until then, by name; V(vpn)
@@ -254,6 +263,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     app_reads,
+    backup_facts,
     disk_health,
     health_model,
     health_sweep,
@@ -336,7 +346,8 @@ def look(module, given):
         thresholds = given["disk_warn_percent"], given["disk_critical_percent"]
         result["services"] += disk_health.rows(result["disks"], given["host"], *thresholds)
         result["healthy"] = health_model.is_healthy(result["services"])
-    return dict(result, vpn=apps.vpn if apps else {}, queues=apps.queues if apps else {})
+    backup = backup_facts.read(given["project_path"]) if apps else {}
+    return dict(result, vpn=apps.vpn if apps else {}, queues=apps.queues if apps else {}, backup=backup)
 
 
 if __name__ == "__main__":

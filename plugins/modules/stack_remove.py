@@ -64,6 +64,9 @@ options:
         description: The downloads. Never removed.
         type: path
         required: true
+      backup:
+        description: The backups. Never removed.
+        type: path
   purge_config:
     description:
       - Whether the configuration goes too, with the volumes of the stack's containers and the generated secrets.
@@ -154,7 +157,7 @@ def main():
             "paths": {
                 "type": "dict",
                 "required": True,
-                "options": {"base": path, "config": path, "media": path, "downloads": path},
+                "options": {"base": path, "config": path, "media": path, "downloads": path, "backup": {"type": "path"}},
             },
             "purge_config": {"type": "bool", "default": False},
             "config_dirs": {"type": "list", "elements": "path", "default": []},
@@ -164,6 +167,7 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
+    given["paths"] = {name: value for name, value in given["paths"].items() if value}
     for name, value in [("project_path", given["project_path"]), *given["paths"].items()]:
         if not value.startswith("/") or value.strip("/") == "":
             module.fail_json(msg="%s must be an absolute path below /, not %s" % (name, value), duration_ms=0)

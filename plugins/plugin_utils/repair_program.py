@@ -1,105 +1,36 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make `bin/mediastack-repair` out of the collection's own modules: one file that needs Python 3.8 and nothing else.
-
-It is a zip archive with a `__main__.py`, as of the standard library's `zipapp`. Nothing in it is packed, so that every
-controller makes the same bytes whatever its zlib; on the way to the host it is.
-"""
+"""`bin/mediastack-repair` (docs/boot-repair.md)."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
-import pathlib
-import posixpath
-import re
-import zipfile
-import zlib
+
+from . import host_program
+from .host_program import PACKAGE, SOURCES
+
+__all__ = ["ENTRY", "PACKAGE", "PROGRAM", "entry", "modules", "program", "warm"]
 
 PROGRAM = "bin/mediastack-repair"
-PACKAGE = "ansible_collections.homelab.mediastack.plugins.module_utils"
 ENTRY = "repair_cli"
-SOURCES = pathlib.Path(__file__).resolve().parents[1] / "module_utils"
-_HEADER = """\
-# Copyright: homelab.mediastack contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""
-_MAIN = (
-    _HEADER
-    + f'''"""bin/mediastack-repair of a project of homelab.mediastack. It works on the project that it lies in."""
-
-import os
-import sys
-
-from {PACKAGE}.{ENTRY} import main
-
-if __name__ == "__main__":
-    PROGRAM = os.path.realpath(os.path.dirname(__file__))
-    sys.exit(main(sys.argv[1:], os.path.dirname(os.path.dirname(PROGRAM))))
-'''
-)
-# A look at the text: parsing it all would take a third of a second of every run.
-_IMPORT = re.compile(rf"^from {re.escape(PACKAGE)}(?:\.(\w+))? import (?:\(([\s\S]*?)\n\)|(.+))$", re.M)
-_COMMENT = re.compile("#.*")
-# 1980 is when the time of zip begins.
-_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def modules(start=ENTRY, sources=SOURCES):
-    """name → source of `start` and of every module that it imports at its top level, directly or through others."""
-    found, waiting = {}, [start]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = (sources / f"{name}.py").read_text(encoding="utf-8")
-            waiting += _imports(found[name], sources)
-    return dict(sorted(found.items()))
-
-
-def _imports(source, sources):
-    for module, several, one in _IMPORT.findall(source):
-        names = [module] if module else re.findall(r"\w+", _COMMENT.sub("", several or one))
-        yield from (name for name in names if (sources / f"{name}.py").exists())
+    """See `host_program.modules`."""
+    return host_program.modules(start, sources)
 
 
 @functools.lru_cache(maxsize=1)
 def program():
     """The bytes of the program."""
-    parts = PACKAGE.split(".")
-    files = {"__main__.py": _MAIN}
-    files.update({"/".join([*parts[: depth + 1], "__init__.py"]): _HEADER for depth in range(len(parts))})
-    files.update({"/".join([*parts, f"{name}.py"]): text for name, text in modules().items()})
-    written = io.BytesIO()
-    written.write(b"#!/usr/bin/env python3\n")
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        for name, text in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, _TIME)
-            entry.create_system = 3
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, text.encode("utf-8"))
-    return written.getvalue()
-
-
-@functools.lru_cache(maxsize=1)
-def _packed():
-    # The quickest: it saves more time here than it costs on the way.
-    return base64.b64encode(zlib.compress(program(), 1)).decode("ascii")
+    return host_program.program(PROGRAM, ENTRY)
 
 
 def entry(project):
     """The program as a file of the bundle; `project`: path of the project directory."""
-    return {
-        "path": posixpath.join(project, PROGRAM),
-        "content": _packed(),
-        "encoding": "zlib",
-        "mode": "0755",
-        "owner": 0,
-        "group": 0,
-        "secret": False,
-    }
+    return host_program.entry(project, PROGRAM, ENTRY)
 
 
 def warm():
     """Make the program once, in the process that forks a worker for each host: they inherit the result."""
-    _packed()
+    host_program.packed(PROGRAM, ENTRY)

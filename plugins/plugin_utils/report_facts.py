@@ -1,6 +1,8 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What there is to say of a host besides its services: VPN, disks, downloads, holds. For people, in one line each."""
+"""What there is to say of a host besides its services: VPN, disks, downloads, backups, holds. For people, a
+line each.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ import dataclasses
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import holds
 
-VPN, DISKS, QUEUES, HOLDS = "VPN", "disks", "downloads", "holds"
+from . import report_backup
+
+VPN, DISKS, QUEUES, BACKUP, HOLDS = "VPN", "disks", "downloads", "backup", "holds"
 
 CLIENTS = {
     "deluge": "Deluge",
@@ -48,6 +52,7 @@ def of_host(host, facts, rows):
         vpn(facts.get("vpn") or {}),
         disks(facts.get("disks") or {}, bad),
         queues(facts.get("queues") or {}),
+        backup(facts.get("backup") or {}),
         *(
             held(name, entry)
             for name, entry in (facts.get("holds") or {}).items()
@@ -160,6 +165,12 @@ def queue(entry):
         words.append(f"none active of {total}")
     words += [f"{entry[key]} {key}" for key in ("stalled", "failed") if entry.get(key)]
     return ", ".join(words) or "idle"
+
+
+def backup(known):
+    """`2 h ago, 34 MB, 7 kept · copied · drill 3 days ago`; None when nothing is known of it."""
+    words = report_backup.words(known, amount)
+    return Fact(BACKUP, words, "bad" if report_backup.warnings(known) else "plain") if words else None
 
 
 def held(name, entry):

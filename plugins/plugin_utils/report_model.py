@@ -8,6 +8,8 @@ import datetime
 import ipaddress
 import urllib.parse
 
+from . import report_backup
+
 SCHEMA = 1
 
 STATUSES = ("HEALTHY", "DEGRADED", "STARTING", "UNHEALTHY", "STOPPED", "MISSING", "UNKNOWN")
@@ -55,6 +57,24 @@ _QUEUE = {
     "paused": bool,
     "error": str,
 }
+_BACKUP = {
+    "path": str,
+    "count": int,
+    "taken": str,
+    "age_hours": (int, float),
+    "max_age_hours": int,
+    "bytes": int,
+    "ok": bool,
+    "why": str,
+    "target": bool,
+    "copied": bool,
+    "same_disk": bool,
+    "drill_when": str,
+    "drill_age_days": int,
+    "drill_ok": bool,
+    "drill_why": str,
+    "error": str,
+}
 _HOLD = {"verb": str, "who": str, "when": str, "why": str}
 
 
@@ -72,8 +92,8 @@ def build(results, local=(), moment=None):
         moment: when, as `now` gives it; None = now.
 
     Returns:
-        `{schema, healthy, generated, services[], hosts{}}`. `healthy` is true only when there is something to judge and
-        every service of it is HEALTHY.
+        `{schema, healthy, generated, services[], hosts{}, warnings[]}`. `healthy` is true only
+        when there is something to judge and every service of it is HEALTHY.
     """
     services = [row for host, result in results.items() for row in rows_of(host, result, host in local)]
     hosts = {host: _host(result if isinstance(result, dict) else {}) for host, result in results.items()}
@@ -84,6 +104,11 @@ def build(results, local=(), moment=None):
         "generated": moment or now(),
         "services": services,
         "hosts": hosts,
+        "warnings": [
+            {"host": host, "about": report_backup.ABOUT, "message": message}
+            for host, known in hosts.items()
+            for message in report_backup.warnings(known["backup"])
+        ],
     }
 
 
@@ -151,6 +176,7 @@ def _host(result):
         "disks": _each(result.get("disks"), _DISK),
         "queues": _each(result.get("queues"), _QUEUE),
         "holds": _each(result.get("holds"), _HOLD),
+        "backup": _known(result.get("backup"), _BACKUP),
     }
 
 

@@ -99,6 +99,22 @@ def _hosts(report):
                 if key in queue
             ],
         )
+    for key, metric, what in (
+        ("count", "backups", "Backups of everything that are kept."),
+        ("ok", "backup_ok", "Whether the last backup succeeded, its copy included."),
+        ("bytes", "backup_bytes", "Size of the newest backup."),
+        ("drill_ok", "backup_drill_ok", "Whether the last restore drill passed."),
+    ):
+        yield (
+            f"mediastack_{metric}",
+            what,
+            [({"host": host}, facts["backup"][key]) for host, facts in hosts if key in facts["backup"]],
+        )
+    yield (
+        "mediastack_backup_timestamp_seconds",
+        "When the newest backup was begun.",
+        [({"host": host}, _seconds(facts["backup"]["taken"])) for host, facts in hosts if "taken" in facts["backup"]],
+    )
     yield (
         "mediastack_service_held",
         "1 for what somebody holds stopped or started against the inventory.",

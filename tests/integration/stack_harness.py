@@ -117,6 +117,7 @@ class Stack:
             "mediastack_lab_images": True,
             # The machine under the tests may be one that systemd runs.
             "mediastack_boot_repair": False,
+            "mediastack_backup_timer": "false",
             "mediastack_bind_addresses": ["127.0.0.1"],
             "mediastack_profiles": [],
             # What a test waits for most is the first health check of a new container.

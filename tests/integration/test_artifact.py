@@ -130,6 +130,7 @@ def inventory(place, images):
         "mediastack_bind_addresses": ["127.0.0.1"],
         "mediastack_lab_images": True,
         "mediastack_boot_repair": False,
+        "mediastack_backup_timer": "false",
         "mediastack_pull": "never",
         "mediastack_profiles": [],
         "mediastack_services": dict.fromkeys(off, False),

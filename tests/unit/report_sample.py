@@ -79,6 +79,23 @@ NAS = {
             "why": "stop service=bazarr",
         }
     },
+    "backup": {
+        "path": "/srv/m/backups",
+        "count": 7,
+        "taken": "2026-11-22T03:34:10Z",
+        "age_hours": 15.5,
+        "max_age_hours": 50,
+        "bytes": 34_100_000,
+        "ok": True,
+        "why": "",
+        "target": True,
+        "copied": True,
+        "same_disk": True,
+        "drill_ok": True,
+        "drill_when": "2026-11-10T03:34:10Z",
+        "drill_age_days": 12,
+        "files": [DOWNLOAD],
+    },
     "messages": ["split mounts: imports are copies, no hardlinks"],
 }
 ATTIC = {

@@ -18,6 +18,7 @@ def test_everything_that_is_known_of_a_host():
         ("VPN", "connected · mullvad · Switzerland · 193.32.126.66 · forwarded port 51820", "good"),
         ("disks", "base 120 of 500 GB free · media and downloads 280 GB of 4.0 TB free, LOW", "bad"),
         ("downloads", "qBittorrent 3 active of 12, 4.2 MB/s, 1 stalled · SABnzbd unknown (HTTP 403, wrong key)", "bad"),
+        ("backup", "16 h ago, 34 MB, 7 kept · copied · drill 12 days ago", "plain"),
         ("holds", "bazarr held stopped since 2026-11-22 20:39 +0000 by anna@laptop: stop service=bazarr", "plain"),
     ]
 

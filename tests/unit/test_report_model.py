@@ -30,12 +30,18 @@ def test_the_report_of_several_hosts():
         },
         moment=report_sample.MOMENT,
     )
-    assert list(report) == ["schema", "healthy", "generated", "services", "hosts"]
+    assert list(report) == ["schema", "healthy", "generated", "services", "hosts", "warnings"]
     assert (report["schema"], report["healthy"], report["generated"]) == (1, True, "2026-11-22T20:35:12Z")
     assert [(row["host"], row["name"]) for row in report["services"]] == [("nas", "s0"), ("nas", "s1"), ("attic", "s0")]
     assert report["hosts"] == {
-        "nas": {"vpn": {"enabled": True}, "disks": {"base": {"free_bytes": 1}}, "queues": {}, "holds": {}},
-        "attic": {"vpn": {}, "disks": {}, "queues": {}, "holds": {}},
+        "nas": {
+            "vpn": {"enabled": True},
+            "disks": {"base": {"free_bytes": 1}},
+            "queues": {},
+            "holds": {},
+            "backup": {},
+        },
+        "attic": {"vpn": {}, "disks": {}, "queues": {}, "holds": {}, "backup": {}},
     }
 
 
@@ -61,7 +67,7 @@ def test_a_host_without_a_result_is_a_row_of_its_own(registered, words):
     row = report["services"][1]
     assert list(row) == KEYS
     assert (row["host"], row["name"], row["status"], row["message"]) == ("far", "(host)", "UNKNOWN", words)
-    assert report["hosts"]["far"] == {"vpn": {}, "disks": {}, "queues": {}, "holds": {}}
+    assert report["hosts"]["far"] == {"vpn": {}, "disks": {}, "queues": {}, "holds": {}, "backup": {}}
 
 
 def test_no_host_at_all_is_not_healthy():
@@ -107,8 +113,10 @@ def test_a_row_of_a_users_own_is_completed():
 
 @pytest.mark.parametrize("wrong", [None, [], "text", {"base": None}, {"base": {"free_bytes": "many"}}])
 def test_what_is_of_the_wrong_type_is_left_out(wrong):
-    report = report_model.build({"nas": result("HEALTHY", vpn=wrong, disks=wrong, queues=wrong, holds=wrong)})
-    assert report["hosts"]["nas"] == {"vpn": {}, "disks": {}, "queues": {}, "holds": {}}
+    report = report_model.build(
+        {"nas": result("HEALTHY", vpn=wrong, disks=wrong, queues=wrong, holds=wrong, backup=wrong)}
+    )
+    assert report["hosts"]["nas"] == {"vpn": {}, "disks": {}, "queues": {}, "holds": {}, "backup": {}}
 
 
 def closed(schema):

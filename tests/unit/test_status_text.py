@@ -42,6 +42,7 @@ def test_everything_below_each_other():
         ["nas", "VPN"],
         ["nas", "disks"],
         ["nas", "downloads"],
+        ["nas", "backup"],
         ["nas", "holds"],
         ["attic", "VPN"],
         ["attic", "disks"],
@@ -106,7 +107,7 @@ def test_facts_are_wrapped_under_themselves():
     first = next(i for i, line in enumerate(lines) if "holds" in line)
     assert lines[first].startswith("nas    holds      bazarr held")
     assert lines[first + 1].startswith(" " * 18)
-    assert len(status_text.facts_lines(report)) == 6, "in a pipe a fact is a line"
+    assert len(status_text.facts_lines(report)) == 7, "in a pipe a fact is a line"
 
 
 def test_only_what_needs_attention():
