@@ -13,11 +13,13 @@ from ansible.utils.display import Display
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     action_words,
     app_access,
+    backup_program,
     bundle,
     caller,
     catalogue,
     deployment,
     extra_vars,
+    lock_file,
     progress_watch,
     render,
     repair_program,
@@ -36,7 +38,7 @@ _HOLDING = ("present", "stopped", "restarted")
 # How often the bundle is made again for what is held started: somebody may be starting something meanwhile.
 _RENDERINGS = 3
 # Passed on as they are; those with a setting default to it.
-_PASSED = {
+PASSED = {
     "pull": "mediastack_pull",
     "recreate": None,
     "wait": None,
@@ -58,14 +60,24 @@ _RETURNED = (
 # Actions that nothing else tells of when a run is over.
 _TOLD = ("remove ", "set how ")
 
+# What may be wrong with what the user wrote.
+WRONG = (RenderError, settings.SettingsError, extra_vars.ExtraVarsError, lock_file.LockFileError)
+
+KILLED = (
+    "the run on the host ended without a result: somebody killed it, or the host ran out of memory. What it left is "
+    "repaired by the next run, so run this again"
+)
+
 service_files.warm()
 repair_program.warm()
+backup_program.warm()
 
 
 class ActionModule(ActionBase):
     """One module execution on the host, no temporary directory, no file transfer."""
 
     TRANSFERS_FILES = False
+    MODULE = MODULE
     _supports_check_mode = True
     _supports_async = False
 
@@ -94,8 +106,12 @@ class ActionModule(ActionBase):
         try:
             request, values = self._request(arguments, task_vars)
             result = self._execute(request, arguments, values, task_vars)
-        except (RenderError, settings.SettingsError, extra_vars.ExtraVarsError) as error:
+        except WRONG as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
+        return self._told(result, request, values, task_vars)
+
+    def _told(self, result, request, values, task_vars):
+        """The result as it is registered, after what there is to say was said."""
         # The bundle holds secrets; the module hides it, and nobody needs to see even that.
         result.pop("invocation", None)
         result["project"] = {
@@ -134,7 +150,9 @@ class ActionModule(ActionBase):
                 module_args["forwarding"] = _forwarding(request, values)
             with progress_watch.Watch(self, task_vars, module_args["project_path"]) as watch:
                 module_args["progress"] = watch.token
-                result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
+                result = self._execute_module(module_name=self.MODULE, module_args=module_args, task_vars=task_vars)
+            if _was_killed(result):
+                return {"failed": True, "changed": True, "msg": KILLED, "messages": said, "duration_ms": 0}
             said += result.get("messages") or []
             if not result.get("render_also"):
                 return {**result, "messages": said}
@@ -168,6 +186,8 @@ class ActionModule(ActionBase):
             names=[*arguments["services"], *given.get("service", [])],
             profiles=[*arguments["profiles"], *given.get("profiles", [])],
             release=arguments["release_holds"] or given.get("release_holds", False),
+            retry=given.get("retry_failed", False),
+            given=given,
         )
         if request.state in _RENDERING:
             deployment.render_for(request, renderer, resolved.values, task_vars, self._templar)
@@ -179,8 +199,7 @@ class ActionModule(ActionBase):
             request.looked_at = renderer.bundle(resolved.values, task_vars, self._templar, selection)
         return request, resolved.values
 
-    @staticmethod
-    def _module_args(request, arguments, values):
+    def _module_args(self, request, arguments, values):
         remove = arguments["remove_orphans"]
         args = {
             "state": request.state,
@@ -202,11 +221,22 @@ class ActionModule(ActionBase):
                 "unknown": request.unknown,
                 "release": request.release,
             }
-        for name, setting in _PASSED.items():
+        if request.bundle:
+            # Only `update` moves what runs to another image (P8).
+            args["images"] = "keep"
+            args["retry_failed"] = request.retry
+        for name, setting in PASSED.items():
             value = arguments[name] if arguments[name] is not None or setting is None else values[setting]
             if value is not None:
                 args[name] = value
         return args
+
+
+def _was_killed(result):
+    """Whether a module ended by a signal, before it could say anything: 137 is what a shell makes of SIGKILL."""
+    code = result.get("rc")
+    by_signal = isinstance(code, int) and (code < 0 or code > 128)
+    return by_signal and "module_stdout" in result and not result["module_stdout"].strip()
 
 
 def _health_services(request):

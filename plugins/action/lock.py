@@ -82,6 +82,7 @@ class ActionModule(ActionBase):
             "changed": False,
             "source": plan.source,
             "targets": plan.targets,
+            "pending": plan.pending,
             "held": plan.held,
             "refused": plan.refused,
             "failed_before": plan.failed,

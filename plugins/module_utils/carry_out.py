@@ -49,6 +49,7 @@ class Carrier:
         self._parents, self._pins = {}, {}
         #: service → what went wrong with it.
         self.failures = {}
+        self._stopped = set()
         #: Services that were not brought up, because of what failed before them.
         self.skipped = []
 
@@ -63,17 +64,18 @@ class Carrier:
         self._clear(plan, needs)
         self._take_down(plan, project, needs, edited)
         if while_stopped:
-            self._while_stopped(while_stopped, plan)
+            self._while_stopped(while_stopped, needs)
         acting = plan.acting(START, RESTART, CREATE, RECREATE)
         for layer in layers(acting, needs):
             self._bring_up(self._permitted(layer, needs), plan)
 
-    def _while_stopped(self, work, plan):
+    def _while_stopped(self, work, needs):
         try:
             work()
         except Exception:
             # It could not be done (a full disk, say): what was stopped for it runs again, as it was.
-            self._start(plan.acting(RESTART))
+            for layer in layers(self._stopped, needs):
+                self._start(layer)
             raise
 
     # Down
@@ -102,7 +104,9 @@ class Carrier:
                 and (action in (STOP, RESTART) or (action == RECREATE and (contained or container.service in edited)))
             )
 
-        self._stop([container for container in project.containers if must_stop(container)], needs)
+        stopping = [container for container in project.containers if must_stop(container)]
+        self._stopped = {container.service for container in stopping}
+        self._stop(stopping, needs)
 
     def _stop(self, containers, needs):
         """Stop containers, those first that need the others."""

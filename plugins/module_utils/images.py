@@ -163,11 +163,16 @@ class Supply:
         self._local.update(look_up(self._docker, [one for one in set(references) if one not in self._local]))
         return {reference: self._local[reference] for reference in references}
 
+    def reference(self, name):
+        """What the image of a service is had by: with its digest where one is known."""
+        want = self._wanted[name]
+        return "%s@%s" % (want.image, want.digest) if want.digest and "@" not in want.image else want.image
+
     def users(self, services):
         """image → those of `services` that use it."""
         found = {}
         for name in sorted(services):
-            found.setdefault(self._wanted[name].image, []).append(name)
+            found.setdefault(self.reference(name), []).append(name)
         return found
 
     def missing(self, services, project):
@@ -177,24 +182,55 @@ class Supply:
         return {
             image: names
             for image, names in users.items()
-            if self.local([image])[image] is None and not all(name in kept for name in names)
+            if self.local([image])[image] is None
+            and not all(name in kept or self._chosen_id(name) is not None for name in names)
         }
 
     def kept(self, services, project):
-        """service → (image id, image it stands for), for services that keep their image in a new container.
+        """service → (image id, image it stands for), for services whose image is not what its tag is here.
 
-        That is so where the inventory names the same image as before, and the local tag has moved or is gone.
+        That is so where an image was chosen for them, or where the files name the same image as before, and the local
+        tag has moved or is gone.
         """
         local = self.local([self._wanted[name].image for name in services])
         found = {}
         for name in services:
             image = self._wanted[name].image
+            chosen = self._chosen_id(name)
+            if chosen:
+                if local[image] is None or local[image].id != chosen:
+                    found[name] = (chosen, image)
+                continue
             for container in project.of(name):
                 if container.requested_image == image and (
                     local[image] is None or local[image].id != container.image_id
                 ):
                     found[name] = (container.image_id, image)
         return found
+
+    def _chosen_id(self, name):
+        """The id of the image that was chosen for a service, where the host has it; else None."""
+        want = self._wanted[name]
+        if want.image_id and self.local([want.image_id])[want.image_id] is not None:
+            return want.image_id
+        if want.digest:
+            found = self.local([self.reference(name)])[self.reference(name)]
+            return found.id if found else None
+        return None
+
+    def chosen_id(self, name):
+        """The id of the image that a service is to run; None where the host does not have it yet."""
+        image = self._wanted[name].image
+        found = self.local([image])[image]
+        return self._chosen_id(name) or (found.id if found and not self._wanted[name].digest else None)
+
+    def name_images(self, services):
+        """Give what was chosen for `services` its tag here, so that Compose by hand would take the same."""
+        for name in services:
+            image, chosen = self._wanted[name].image, self._chosen_id(name)
+            if chosen and "@" not in image and getattr(self.local([image])[image], "id", None) != chosen:
+                self._docker.run("tag", chosen, image)
+                self._local[image] = self._local.get(chosen) or self.local([chosen])[chosen]
 
     def pull(self, users):
         """Pull every image of `users` (image → services); those that are other images now, image → services."""
@@ -217,12 +253,23 @@ class Supply:
 
     def digests(self):
         """image id → digest, of all images that were looked at."""
-        return {image.id: digest_of(image, reference) for reference, image in self._local.items() if image}
+        return {
+            image.id: digest_of(image, reference)
+            for reference, image in self._local.items()
+            if image and not reference.startswith("sha256:")
+        }
+
+    def known_as(self, image_id):
+        """Every digest that an image of the store was pulled by; empty for one that was built here."""
+        image = self.local([image_id])[image_id]
+        return {one.partition("@")[2] for one in image.digests} if image else set()
 
 
 def digest_of(image, reference):
     """The digest that `reference` was pulled by: `sha256:…`, or None for an image that was built here."""
-    repository = reference.split("@")[0]
+    repository, _at, named = reference.partition("@")
+    if named and any(digest.partition("@")[2] == named for digest in image.digests):
+        return named
     if ":" in repository.rsplit("/", 1)[-1]:
         repository = repository.rsplit(":", 1)[0]
     for digest in image.digests:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     bind_address,
+    preflight_backup,
     preflight_engine,
     preflight_paths,
     preflight_ports,
+    preflight_updaters,
     preflight_vpn,
 )
 
@@ -35,6 +37,8 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
     problems += [problem] if problem else []
     problems += preflight_ports.check(bundle, containers, saved)
     problems += preflight_paths.check(bundle, engine_facts, check, notes)
+    problems += preflight_updaters.check(bundle, containers, notes)
+    problems += preflight_backup.check(bundle)
     return problems
 
 

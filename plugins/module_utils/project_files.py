@@ -55,6 +55,8 @@ class FileSet:
         self.labels = self.content_labels(self._bundle.get("services", {}), tokens)
         changes = self._directories()
         made = {change["path"] for change in changes if change["action"] == "create"}
+        # Whoever takes the run lock or saves the manifest makes that one.
+        made.add(os.path.dirname(self._manifest_path))
         for path in sorted(self._files):
             changes.extend(self._parents(path, made))
             changes.extend(self._file(self._files[path]))
@@ -107,13 +109,32 @@ class FileSet:
                 raise FileError("%s is not a directory, but one is needed there: move it away" % path)
             recorded = self._manifest["directories"].get(path)
             info = os.stat(path)
+            if recorded and _inside(path, self._project_path):
+                changes.extend(_changed_by_hand(path, info, mode, owner, group))
+                continue
             present = [stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid]
             # Only one that we made, that nobody changed since, and for which the inventory now says something else.
             if recorded and recorded != [mode, owner, group] and recorded == present:
                 change = _made(path, mode, owner, group)
                 change.update(action="mode", before=_words(*recorded))
                 changes.append(change)
+        return changes + self._own_directories()
+
+    def _own_directories(self):
+        """Changes of directories in the project directory that the bundle does not list."""
+        listed = {entry["path"] for entry in self._bundle.get("directories", [])}
+        ours = {path: recorded for path, recorded in self._manifest["directories"].items() if path not in listed}
+        ours[os.path.dirname(self._manifest_path)] = [0o700, 0, 0]
+        changes = []
+        for path in sorted(ours):
+            if _inside(path, self._project_path) and os.path.isdir(path) and not os.path.islink(path):
+                changes.extend(_changed_by_hand(path, os.stat(path), *ours[path]))
         return changes
+
+    @property
+    def known(self):
+        """Paths of all files that are ours: to be there, or written by an earlier run."""
+        return {*self._files, *self._manifest["files"], *self._manifest["writing"]}
 
     def _parents(self, path, made):
         """Missing directories above `path`: below the base path like all the others there, elsewhere plain ones."""
@@ -157,7 +178,8 @@ class FileSet:
         try:
             info = os.lstat(path)
         except FileNotFoundError:
-            return [dict(change, action="create", before="", after=self._shown(change, data))]
+            known = bool(self._written(path))
+            return [dict(change, action="create", known=known, before="", after=self._shown(change, data))]
         except OSError as error:
             raise FileError("cannot look at %s: %s" % (path, atomic_files.reason(error))) from error
         if stat.S_ISDIR(info.st_mode):
@@ -319,6 +341,14 @@ def _made(path, mode, owner, group):
         "before": "",
         "after": "directory, " + _words(mode, owner, group),
     }
+
+
+def _changed_by_hand(path, info, mode, owner, group):
+    """The change that gives a directory of ours its mode and owner back, if it lost them."""
+    if stat.S_IMODE(info.st_mode) == mode and atomic_files.same_owner(info, owner, group):
+        return []
+    before = _words(stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+    return [dict(_made(path, mode, owner, group), action="mode", before=before, after=_words(mode, owner, group))]
 
 
 def _kept(path, secret, replaced):

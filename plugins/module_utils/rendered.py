@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import bind_address, boot_unit, first_login, presets
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    bind_address,
+    file_findings,
+    first_login,
+    host_units,
+    presets,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import FileSet
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
 
@@ -16,10 +22,11 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store im
 class Rendered:
     """The disk side of one run."""
 
-    def __init__(self, bundle, check, selected):
+    def __init__(self, bundle, check, selected, images=None):
         """Plan everything, touch nothing. FileError or SecretError when it cannot be done.
 
         `selected`: names of the services whose presets and first logins are due; the files are written for all.
+        `images`: service → image, where it is another one than the bundle names.
         """
         self._bundle = bundle
         self._path = bundle["project"]["path"]
@@ -28,9 +35,12 @@ class Rendered:
         self._store = SecretStore(self._path)
         self.values = self._store.resolve(bundle.get("secrets") or {}, check)
         addresses, self._bind, self.bind_problem = bind_address.resolve(self._path, bundle.get("bind_addresses") or [])
-        self._tokens = self._store.tokens(self.values, addresses[0] if addresses else None)
-        #: The unit that repairs after a reboot.
-        self.unit = boot_unit.BootUnit(bundle)
+        asked = {name: service["image"] for name, service in (bundle.get("services") or {}).items()}
+        self._tokens = self._store.tokens(
+            self.values, addresses[0] if addresses else None, dict(asked, **(images or {}))
+        )
+        #: The units that repair after a reboot and make backups.
+        self.unit = host_units.HostUnits(bundle)
         self._files = FileSet(dict(bundle, files=[*(bundle.get("files") or []), *self.unit.files]), self._path)
         self.file_changes = self._files.plan(self._tokens)
         due = [preset for preset in bundle.get("presets") or [] if preset["service"] in selected]
@@ -63,9 +73,22 @@ class Rendered:
     def actions(self):
         """path → what happens to it."""
         done = {change["path"]: change["action"] for change in self.preset_changes}
-        done.update({self.unit.path: "enable"} if self.unit.changed else {})
+        done.update(dict.fromkeys(self.unit.enabling, "enable"))
         done.update((change["path"], change["action"]) for change in self.file_changes)
         return done
+
+    @property
+    def reasons(self):
+        """path → why something happens to it."""
+        found = {change["path"]: "; ".join("/".join(key) for key in change["keys"]) for change in self.preset_changes}
+        found.update(dict.fromkeys(self.unit.enabling, "it is not enabled"))
+        return dict(found, **file_findings.reasons(self.file_changes))
+
+    @property
+    def unknown(self):
+        """Files beside ours that are not ours."""
+        own = self._bundle.get("extra_compose_files") or []
+        return file_findings.unknown(self._files.known | set(own), self._path)
 
     def diff(self):
         """The changes as Ansible shows them, secrets masked."""

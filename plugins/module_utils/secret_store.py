@@ -155,17 +155,20 @@ class SecretStore:
             self._dirty = True
         return result
 
-    def tokens(self, values, bind_address=None):
+    def tokens(self, values, bind_address=None, images=None):
         """A `Tokens`: call it with a text to replace the tokens in it."""
-        return Tokens(self, values, bind_address)
+        return Tokens(self, values, bind_address, images)
 
 
 class Tokens:
     """Replaces tokens; remembers every secret text that it produced, for masks."""
 
-    def __init__(self, store, values, bind_address=None):
-        """`store`: a SecretStore; `values`: name → secret; `bind_address`: the saved address, or None."""
+    def __init__(self, store, values, bind_address=None, images=None):
+        """`store`: a SecretStore; `values`: name → secret; `bind_address`: the saved address, or None; `images`:
+        service → image that it runs.
+        """
         self._store, self._values, self._bind = store, values, bind_address
+        self._images = images or {}
         self._produced = {value for value in values.values() if value}
         self._produced.update(store._secrets.values())
 
@@ -198,9 +201,13 @@ class Tokens:
             if name not in hashes:
                 raise SecretError("%s: %s: there is no service %s" % (where, token, name))
             return hashes[name]
+        if kind == "image" and name:
+            if name not in self._images:
+                raise SecretError("%s: %s: there is no service %s" % (where, token, name))
+            return self._images[name]
         if kind not in SECRET_KINDS or not name:
             raise SecretError(
-                "%s: unknown token %s: the kinds are %s, hash and bind" % (where, token, ", ".join(SECRET_KINDS))
+                "%s: unknown token %s: the kinds are %s, hash, image and bind" % (where, token, ", ".join(SECRET_KINDS))
             )
         if name not in self._values:
             raise SecretError(

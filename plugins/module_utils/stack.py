@@ -43,6 +43,10 @@ def _kind(state):
         from ansible_collections.homelab.mediastack.plugins.module_utils.stack_present import Present
 
         return Present
+    if state == "updated":
+        from ansible_collections.homelab.mediastack.plugins.module_utils.update_run import Update
+
+        return Update
     if state == "rendered":
         from ansible_collections.homelab.mediastack.plugins.module_utils.stack_rendered import Rendered
 

@@ -16,6 +16,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     engine_state,
     gluetun_log,
     holds,
+    made_record,
     stack_report,
     wanted,
 )
@@ -65,6 +66,12 @@ class Request(NamedTuple):
     holds: Ask | None = None
     #: Where the run says what it is doing; None: nobody wants to know.
     progress: Progress | None = None
+    #: V(keep): a service of our own stack keeps its image (P8); V(follow): it follows its tag.
+    images: str = "follow"
+    #: Whether images that failed their gate are tried, or forgotten, again.
+    retry_failed: bool = False
+    #: What an update, a rollback or a restore is about (update_ask.Change); None for every other run.
+    change: object | None = None
 
 
 class Run:
@@ -85,6 +92,8 @@ class Run:
         self.deadline = None
         self.supply = None
         self.holding = Holding()
+        #: How our containers were when we made them (made_record.Made), where that counts.
+        self.made = None
         #: Whether the run before this one never came to its end.
         self.interrupted = False
         #: Whether anything was changed already: until then a failure leaves everything as it was.
@@ -206,6 +215,10 @@ class Run:
             "messages": self.messages,
             "actions": self.actions,
             "files": rendered.actions if rendered else {},
+            "file_reasons": rendered.reasons if rendered else {},
+            "unknown_files": rendered.unknown if rendered else [],
+            "by_hand": self.made.by_hand(project) if self.made else {},
+            "held": self.holding.held,
             "removed": self.removed,
             "engine_missing": self.no_engine is not None,
             "left": self.holding.left,
@@ -217,7 +230,7 @@ class Run:
         """The result of a run that failed: what it did, not what it was about to do."""
         if not self.touched:
             self.changed, self.actions, self.diff, self.removed, self.decisions = False, [], [], [], {}
-            return dict(self.result(), files={})
+            return dict(self.result(), files={}, file_reasons={})
         if self.gate:
             with contextlib.suppress(DockerError):
                 self.project = self.read()
@@ -243,6 +256,8 @@ class Run:
         self.prepare_gate()
         pins = self.pins(plan)
         self.touched = True
+        made = self.made or made_record.Made(self.path)
+        made.begin(plan.acting(convergence.CREATE, convergence.RECREATE))
         carrier = Carrier(
             self.docker,
             lambda: self.source.compose(self.name),

@@ -23,6 +23,8 @@ class Bundled:
         """`asked`: services that the user named; empty: all."""
         self.bundle = bundle
         self.rendered = None
+        #: service → image_choice.Chosen, set by a run that chooses; empty: as the bundle names them.
+        self.chosen = {}
         self._check, self._asked = check, asked
         self._path = bundle["project"]["path"]
 
@@ -38,12 +40,18 @@ class Bundled:
         from ansible_collections.homelab.mediastack.plugins.module_utils.rendered import Rendered
 
         selected = wanted.selection(self.graph(), self._asked)
-        self.rendered = Rendered(self.bundle, self._check, [name for name in selected if name not in left])
-        return wanted.from_bundle(self.bundle["services"], self.rendered.labels)
+        images = {name: one.image for name, one in self.chosen.items()}
+        self.rendered = Rendered(self.bundle, self._check, [name for name in selected if name not in left], images)
+        return self._as_chosen(wanted.from_bundle(self.bundle["services"], self.rendered.labels))
+
+    def _as_chosen(self, services):
+        for name, one in self.chosen.items():
+            services[name] = services[name]._replace(image=one.image, digest=one.digest, image_id=one.image_id)
+        return services
 
     def graph(self):
         """name → Wanted without what only the files tell: for runs that render nothing."""
-        return wanted.from_bundle(self.bundle["services"], {})
+        return self._as_chosen(wanted.from_bundle(self.bundle["services"], {}))
 
     def compose(self, name):
         """The ComposeProject, with the files as they are on the host now."""

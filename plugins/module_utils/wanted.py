@@ -27,6 +27,10 @@ class Wanted(NamedTuple):
     depends_on: Mapping[str, str] = {}
     replicas: int = 1
     platform: str | None = None
+    #: What its image is pulled by; None: whatever its tag is.
+    digest: str | None = None
+    #: The image that it gets as long as the host has it, whatever its tag is.
+    image_id: str | None = None
     #: Whether its image is built from a Dockerfile of the project, so that no registry has it.
     built: bool = False
 

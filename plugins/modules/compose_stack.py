@@ -187,6 +187,18 @@ options:
       - Eight to thirty-two hexadecimal digits. What the module is doing is then written to the file
         C(.mediastack/progress-DIGITS.json) in O(project_path) while it runs, for others to read.
     type: str
+  images:
+    description:
+      - With O(bundle), V(keep) leaves every service on the image that it runs, whatever O(bundle) names. What is new
+        gets the image of the lock, else of its tag. Only M(homelab.mediastack.stack_update) moves services then.
+      - V(follow) makes a container anew when O(bundle) names another image.
+    type: str
+    choices: [follow, keep]
+    default: follow
+  retry_failed:
+    description: With O(images=keep), forget which images failed their gate on this host.
+    type: bool
+    default: false
   engine_missing_ok:
     description:
       - Whether a host without usable Docker Engine or Compose is no failure. See RV(engine_missing).
@@ -265,11 +277,33 @@ failures:
       description: The last results of its health check, each with C(exit_code) and C(output).
       type: list
       elements: dict
+by_hand:
+  description: Services whose container somebody changed since it was made, and what.
+  returned: always
+  type: dict
+  sample: {sonarr: ["changed by hand: restart policy unless-stopped → no"]}
+file_reasons:
+  description: Path of each file in RV(files), and why.
+  returned: always
+  type: dict
 files:
   description: Path of each file that changed, and what happened to it.
   returned: always
   type: dict
   sample: {"/srv/mediastack/compose/.env": "change"}
+images:
+  description: For each service C(image), C(digest) and C(image_id) that it runs, what is C(wanted) by lock or
+    inventory, and a C(note) where that is another one.
+  returned: with O(images=keep), after a look at the host
+  type: dict
+refused:
+  description: Services whose wanted image failed its gate on this host, and when and why.
+  returned: with O(images=keep), after a look at the host
+  type: dict
+held:
+  description: What somebody took out of the inventory's hands, each with C(verb), C(who), C(when) and C(why).
+  returned: always
+  type: dict
 left:
   description: Services that were left as they are because of a hold, and why.
   returned: always
@@ -335,6 +369,11 @@ services:
       description: Why.
       type: list
       elements: str
+unknown_files:
+  description: Files in the project directory that are not ours; nothing is done about them.
+  returned: always
+  type: list
+  elements: str
 """
 
 import atexit
@@ -342,7 +381,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import stack
+from ansible_collections.homelab.mediastack.plugins.module_utils import after_run, module_bundle, stack
 from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
@@ -385,6 +424,8 @@ def argument_spec():
         "health": {"type": "dict"},
         "forwarding": {"type": "list", "elements": "dict", "default": []},
         "progress": {"type": "str"},
+        "images": {"type": "str", "choices": ["follow", "keep"], "default": "follow"},
+        "retry_failed": {"type": "bool", "default": False},
     }
 
 
@@ -394,10 +435,8 @@ def main():
     module = AnsibleModule(argument_spec(), supports_check_mode=True, required_one_of=[["project_path", "bundle"]])
     parameters = dict(module.params)
     bundle = parameters["bundle"]
-    # Ansible would now mask every word that occurs in the bundle, `sonarr` among them: only its secrets are secret.
-    module.no_log_values.clear()
+    module_bundle.hide_secrets(module, bundle)
     if bundle:
-        module.no_log_values.update(_secrets(bundle))
         parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
     refuse_nonsense(module, parameters)
     health, forwarding = parameters.pop("health"), parameters.pop("forwarding")
@@ -406,42 +445,12 @@ def main():
     progress = parameters["progress"] = Progress(parameters["project_path"], token)
     atexit.register(progress.close)
     result, error = stack.run(Request(check=module.check_mode, **parameters))
-    if health:
-        # What is held is not what this run was to bring about; `status` tells of it.
-        health["services"] = [service for service in health["services"] if service["name"] not in result["left"]]
-    if health and health["services"] and not (error or module.check_mode or _nothing_done(result)):
-        from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
-
-        progress.later("asking every service how it is")
-        result["health"] = health_sweep.result(say=progress.say, **health)
-    if forwarding and health and not (error or _nothing_done(result)):
-        progress.later("comparing the forwarded port")
-        _forward(result, forwarding, bundle, health, module.check_mode)
+    after_run.look(result, error, module.check_mode, bundle, health, forwarding, progress)
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
     if error:
         module.fail_json(msg=error, **result)
     module.exit_json(**result)
-
-
-def _forward(result, services, bundle, health, check):
-    """Bring a torrent client in line with the forwarded port; what is recreated first cannot be asked in check mode."""
-    if check and result["actions"]:
-        return
-    from ansible_collections.homelab.mediastack.plugins.module_utils import forwarded_port_set
-
-    outcome = forwarded_port_set.bring_in_line(
-        services, bundle["secrets"], health["project_name"], health["project_path"], health["timeout"], check
-    )
-    result["actions"] = result["actions"] + list(outcome.actions)
-    result["messages"] = result["messages"] + list(outcome.messages)
-    result["changed"] = result["changed"] or bool(outcome.actions)
-    result["diff"] = result["diff"] + list(outcome.diff)
-
-
-def _nothing_done(result):
-    """Whether the run ended before it did anything, for want of an engine or of services in the bundle."""
-    return result["engine_missing"] or result["render_also"]
 
 
 def refuse_nonsense(module, parameters):
@@ -467,12 +476,6 @@ def refuse_nonsense(module, parameters):
     for name in ("wait_timeout", "timeout", "lock_timeout", "stable_for"):
         if parameters[name] is not None and parameters[name] < 0:
             module.fail_json(msg="%s must not be negative: %s" % (name, parameters[name]), duration_ms=0)
-
-
-def _secrets(bundle):
-    """Given secrets that are long enough to be masked without tearing other words apart."""
-    given = (spec.get("value") for spec in (bundle.get("secrets") or {}).values() if isinstance(spec, dict))
-    return {value for value in given if isinstance(value, str) and len(value) >= 6}
 
 
 if __name__ == "__main__":

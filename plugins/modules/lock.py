@@ -113,6 +113,10 @@ targets:
         image: lscr.io/linuxserver/sonarr:4.0.19
         digest: sha256:0d5b…
         created: "2026-10-01T10:00:00Z"
+pending:
+  description: By host, whether it runs something else than one of its targets.
+  type: dict
+  returned: with O(mode=resolve)
 source:
   description: Where the digests come from, V(lock) or V(registry).
   type: str

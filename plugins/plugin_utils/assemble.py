@@ -188,7 +188,11 @@ def _definition(service, override, settings, members, services, paths, own_ports
         definition["tmpfs"] = present + [f"{volumes.escape(place)}:{volumes.MASK_OPTIONS}" for place in masks]
     labels = as_map(definition.get("labels"))
     labels[f"{LABEL}.app"] = service.app
+    # Watchtower would replace one container at a time, and cut off what lives in the network of gluetun.
+    labels.setdefault("com.centurylinklabs.watchtower.enable", "false")
     labels[f"{LABEL}.content"] = f"@@mediastack:hash:{service.name}@@"
+    # As it was asked for: a Compose file of the user's own, or an image kept by its id, may say otherwise.
+    labels[f"{LABEL}.image"] = f"@@mediastack:image:{service.name}@@"
     definition["labels"] = labels
     return definition
 

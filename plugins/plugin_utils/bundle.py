@@ -11,7 +11,7 @@ import hashlib
 import json
 import posixpath
 
-from . import compose_check, compose_yaml, interpolation, repair_program, volumes
+from . import backup_plan, backup_program, compose_check, compose_yaml, interpolation, repair_program, volumes
 from .bundle_parts import Secrets, config_directory, directories, presets
 from .errors import RenderError
 from .fragments import as_map, depends_on, merge
@@ -81,6 +81,10 @@ def build(catalogue, stack, settings, render_env):
         raise RenderError(problems)
     content = render_env([*env, *((name, _env_token(name)) for name in sorted(settings["mediastack_env"]))])
     files.insert(0, _file(posixpath.join(project, ".env"), content, secret=True))
+    services = {
+        name: _service(catalogue, stack, name, values, paths, {file["path"] for file in secret_files})
+        for name in catalogue.services
+    }
     env_secrets = {ENV_SECRET + name: {"value": value} for name, value in settings["mediastack_env"].items()}
     return {
         "schema": SCHEMA,
@@ -97,14 +101,18 @@ def build(catalogue, stack, settings, render_env):
         "vpn": _vpn(stack, settings),
         "secrets": {**secrets.specs, **env_secrets},
         "directories": directories(catalogue, stack, settings, paths, all_presets),
-        "files": [*files, *secret_files, repair_program.entry(project)],
+        "files": [
+            *files,
+            *secret_files,
+            repair_program.entry(project),
+            backup_program.entry(project),
+            backup_plan.entry(services, settings, paths),
+        ],
         "presets": all_presets,
-        "services": {
-            name: _service(catalogue, stack, name, values, paths, {file["path"] for file in secret_files})
-            for name in catalogue.services
-        },
+        "services": services,
         "extra_compose_files": settings["mediastack_compose_files"],
         "boot_repair": settings["mediastack_boot_repair"],
+        "backup": {name: settings[f"mediastack_backup_{name}"] for name in ("timer", "time", "target", "recipients")},
         "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *catalogue.messages],
     }
 
@@ -153,14 +161,27 @@ def health_services(bundle):
 def _compose_files(stack, project):
     files = []
     for group, document in stack.documents.items():
-        text = _HEADERS["group"] + compose_yaml.dump(document)
+        text = _HEADERS["group"] + compose_yaml.dump(_without_images(document))
         files.append(_file(posixpath.join(project, f"compose.{group}.yml"), text))
     if not files:
         files.append(_file(posixpath.join(project, "compose.core.yml"), _HEADERS["group"] + "services: {}\n"))
     if stack.overrides:
-        text = _HEADERS["overrides"] + compose_yaml.dump(stack.overrides)
+        text = _HEADERS["overrides"] + compose_yaml.dump(_without_images(stack.overrides))
         files.append(_file(posixpath.join(project, OVERRIDES_FILE), text))
     return files
+
+
+def _without_images(document):
+    """A Compose document with a token for every image: only the host knows which one a service keeps (P8)."""
+    services = {
+        name: {**service, "image": _image_token(name)} if service and "image" in service else service
+        for name, service in (document.get("services") or {}).items()
+    }
+    return {**document, **({"services": services} if services else {})}
+
+
+def _image_token(name):
+    return f"@@mediastack:image:{name}@@"
 
 
 def _file(path, content, secret=False):
@@ -212,7 +233,14 @@ def _service(catalogue, stack, name, env, paths, secret_paths):
         "image": merged["image"],
         "container_name": definition["container_name"],
         "config_hash": _config_hash(catalogue, stack, name, env),
-        "tokens": [whole for whole, kind, _name in interpolation.tokens([definition, override]) if kind != "hash"],
+        # With the image, so that a container is made anew for another one.
+        "tokens": [
+            whole
+            for whole, kind, _name in interpolation.tokens([definition, override, _image_token(name)])
+            if kind != "hash"
+        ],
+        # What the lock says of the image, see lock_file.py.
+        "locked": None,
         "inputs": _inputs(catalogue, merged, paths, secret_paths),
         "network_parent": parent if parent in catalogue.services else None,
         "depends_on": list(depends_on(merged)),
@@ -233,7 +261,9 @@ def _parent(definition):
 
 
 def _config_hash(catalogue, stack, name, env):
-    """A digest of all that makes a container: its definition, override, variables, and what it uses of the document."""
+    """A digest of all that makes a container but its image: definition, override, variables, what it uses of the
+    document.
+    """
     definition, override = stack.definitions[name], stack.effective.get(name, {})
     document = stack.documents[catalogue.services[name].group]
     used = {
@@ -242,8 +272,8 @@ def _config_hash(catalogue, stack, name, env):
     }
     required, optional = interpolation.variables([definition, override, used])
     content = {
-        "definition": definition,
-        "override": override,
+        "definition": {key: value for key, value in definition.items() if key != "image"},
+        "override": {key: value for key, value in override.items() if key != "image"},
         "used": used,
         "variables": {variable: str(env.get(variable, "")) for variable in required | optional},
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from . import catalogue
+from . import catalogue, lock_file
 from .errors import RenderError, did_you_mean
 
 
@@ -21,6 +21,8 @@ class Request:
         bundle: what to hand over, or None where nothing is rendered.
         looked_at: a bundle that is not handed over, for the services whose health is asked for.
         release: whether every hold on the host ends.
+        retry: whether images that failed their gate count again.
+        given: the verb's extra vars.
         messages: sentences for the user.
         held: services that are held started on the host, so that they are rendered too.
         extra: services of the bundle that the inventory does not select.
@@ -32,6 +34,8 @@ class Request:
     names: list
     profiles: list
     release: bool = False
+    retry: bool = False
+    given: dict = dataclasses.field(default_factory=dict)
     services: list = dataclasses.field(default_factory=list)
     bundle: dict | None = None
     looked_at: dict | None = None
@@ -107,6 +111,7 @@ def render_for(request, renderer, values, task_vars, templar):
     held = [known[name] for name in request.held if name in known and known[name] not in usual]
     selection = renderer.select(values, also=list(dict.fromkeys([*extra, *held])))
     request.bundle = renderer.bundle(values, task_vars, templar, selection)
+    lock_file.for_bundle(task_vars.get("inventory_dir"), request.bundle["services"])
     request.extra = [name for name, service in request.bundle["services"].items() if service["app"] not in usual]
     request.messages = [
         f"{app} is not in the inventory: it is held started until you stop it; "

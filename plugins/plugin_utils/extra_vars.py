@@ -12,7 +12,7 @@ import dataclasses
 
 from ansible.utils.vars import load_extra_vars
 
-from . import leak_report, log_options, report_files
+from . import leak_report, log_options, plan_model, report_files
 from .closest import hint, near_miss
 from .plain_values import plain
 from .setting_types import CastError, cast
@@ -57,6 +57,8 @@ OPTIONS = {
     "directory": {"type": "str", "default": ""},
     "vault_password_file": {"type": "str", "default": ""},
 }
+# What a report may be written as, where that is not what `status` knows.
+_FORMATS = {"leak_test": {"formats": leak_report.FORMATS}, "plan": {"formats": plan_model.FORMATS}}
 # The verbs, and the extra vars of each.
 VERBS = {
     "init": ("scope", "server", "server_name", "directory", "vault_password_file"),
@@ -78,7 +80,7 @@ VERBS = {
     "plan": ("output", "fail_on_drift"),
     "update": ("service", "profiles", "lock_only", "from_lock", "allow_major", "retry_failed"),
     "backup": ("service",),
-    "restore": ("service", "backup", "drill", "confirm"),
+    "restore": ("service", "backup", "drill"),
     "rollback": ("service", "generation", "keep_data"),
 }
 
@@ -177,7 +179,7 @@ def _checked(verb, name, value, known, errors, messages):
         raise CastError(f"{value} is too long; give at most {MAX_CAPTURE} seconds")
     if name == "output":
         try:
-            report_files.check_outputs(value, *([leak_report.FORMATS] if verb == "leak_test" else []))
+            report_files.check_outputs(value, **_FORMATS.get(verb, {}))
         except report_files.OutputError as error:
             raise CastError(str(error)) from error
         return value

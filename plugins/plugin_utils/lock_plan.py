@@ -58,6 +58,7 @@ class Plan:
     Attributes:
         source: `lock` or `registry`, where the digests come from.
         targets: host → service → `{image, digest, created}`.
+        pending: host → whether it runs something else than a target of its.
         held: sentences, one for each thing that is not taken; `refused` are those of them that need allow_major,
             `failed` those that have failed their gate.
         messages: sentences.
@@ -67,6 +68,7 @@ class Plan:
 
     source: str
     targets: dict
+    pending: dict = dataclasses.field(default_factory=dict)
     held: list = dataclasses.field(default_factory=list)
     refused: list = dataclasses.field(default_factory=list)
     failed: list = dataclasses.field(default_factory=list)
@@ -146,6 +148,9 @@ class _Planner:
         return Plan(
             source="lock" if request.from_lock or behind else "registry",
             targets=self.targets,
+            pending={
+                host: any(self._moves(host, *one) for one in found.items()) for host, found in self.targets.items()
+            },
             held=_by_host({**self.refused, **self.failed, **self.held}),
             refused=_by_host(self.refused),
             failed=_by_host(self.failed),
@@ -330,6 +335,13 @@ class _Planner:
         settled = {entry.service for entry in fresh} | {key[0] for key in wanted if self.lock.entry(*key)}
         settled |= {case.service for case in self.cases if "@" in case.image}
         return [entry.key for entry in self.lock.entries if entry.key not in wanted and entry.service in settled]
+
+    def _moves(self, host, service, target):
+        """Whether a host runs something else than this target."""
+        case = next(case for case in self.cases if (case.host, case.service) == (host, service))
+        running = case.running or {}
+        same = {running.get("digest"), *(running.get("digests") or ())} - {None}
+        return running.get("image") != target["image"] or target["digest"] not in same
 
     def _tell(self, behind, fresh):
         for entry in fresh:

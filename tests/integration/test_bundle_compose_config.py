@@ -33,7 +33,8 @@ def compose(bundle, directory):
     """Write the bundle's files as the host does, and read them back through `docker compose config`."""
     directory.mkdir()
     store = secret_store.SecretStore(str(directory))
-    tokens = store.tokens(store.resolve(bundle["secrets"], check_mode=True), "127.0.0.1")
+    images = {name: service["image"] for name, service in bundle["services"].items()}
+    tokens = store.tokens(store.resolve(bundle["secrets"], check_mode=True), "127.0.0.1", images)
     hashes = dict.fromkeys(bundle["services"], "0" * 64)
     for entry in bundle["files"]:
         path = directory / pathlib.PurePath(entry["path"]).relative_to(bundle["project"]["path"])

@@ -83,7 +83,8 @@ def through_compose(world, directory, values):
         mediastack_env=dict(zip(names, values, strict=True)),
     )
     store = secret_store.SecretStore(str(directory / "no-store"))
-    tokens = store.tokens(store.resolve(bundle["secrets"], check_mode=True), "127.0.0.1")
+    images = {name: service["image"] for name, service in bundle["services"].items()}
+    tokens = store.tokens(store.resolve(bundle["secrets"], check_mode=True), "127.0.0.1", images)
     for entry in bundle["files"]:
         path = directory / pathlib.PurePath(entry["path"]).name
         encoding = secret_store.encoding_for(entry["path"])

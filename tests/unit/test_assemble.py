@@ -98,7 +98,9 @@ def test_network_mode_of_the_file_or_of_an_override_needs_no_network(world):
 
 def test_images_are_exceptions(world):
     bundle = world.bundle(mediastack_images={"sonarr": "example/sonarr:9"})
-    assert h.service(bundle, "sonarr")["image"] == bundle["services"]["sonarr"]["image"] == "example/sonarr:9"
+    assert bundle["services"]["sonarr"]["image"] == "example/sonarr:9"
+    # The host writes the one that the service keeps (P8).
+    assert h.service(bundle, "sonarr")["image"] == "@@mediastack:image:sonarr@@"
     assert bundle["services"]["qbittorrent"]["image"] == "lscr.io/linuxserver/qbittorrent:5.2.3"
 
 

@@ -14,7 +14,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import R
 
 DOCUMENTED = {
     "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "secrets",
-    "directories", "files", "presets", "services", "extra_compose_files", "boot_repair", "messages",
+    "directories", "files", "presets", "services", "extra_compose_files", "boot_repair", "backup", "messages",
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def changed(before, after):
     return {name for name in hashes(before) if hashes(before)[name] != hashes(after).get(name)}
 
 
-def test_the_hash_follows_definition_override_image_port_and_variables(world):
+def test_the_hash_follows_definition_override_port_and_variables(world):
     world.write(
         "app",
         "services:\n  app: {image: 'a:1', environment: {X: '${MINE}'}, x-mediastack: {title: A, profiles: [always]}}\n",
@@ -92,7 +92,8 @@ def test_the_hash_follows_definition_override_image_port_and_variables(world):
     base = {"mediastack_env": {"MINE": "1", "OTHER": "1"}}
     before = world.bundle(**base)
     assert changed(before, world.bundle(**base)) == set()
-    assert changed(before, world.bundle(mediastack_images={"sonarr": "s:2"}, **base)) == {"sonarr"}
+    # The image is not in it: the host mixes in the one that the service keeps (P8).
+    assert changed(before, world.bundle(mediastack_images={"sonarr": "s:2"}, **base)) == set()
     assert changed(before, world.bundle(mediastack_ports={"sonarr": 9000}, **base)) == {"sonarr"}
     assert changed(before, world.bundle(mediastack_overrides={"sonarr": {"mem_limit": "1g"}}, **base)) == {"sonarr"}
     assert changed(before, world.bundle(mediastack_puid=1001, **base)) == {"sonarr", "qbittorrent"}
@@ -117,8 +118,10 @@ def test_the_hash_follows_inline_configs_which_compose_does_not(world):
 
 def test_tokens_of_a_definition_are_listed_for_the_host_to_mix_in(world):
     services = world.bundle()["services"]
-    assert services["sonarr"]["tokens"] == ["@@mediastack:bind@@", "@@mediastack:secret:sonarr_api_key@@"]
-    assert world.bundle(mediastack_bind_addresses=["127.0.0.1"])["services"]["qbittorrent"]["tokens"] == []
+    image = "@@mediastack:image:sonarr@@"
+    assert services["sonarr"]["tokens"] == ["@@mediastack:bind@@", image, "@@mediastack:secret:sonarr_api_key@@"]
+    bound = world.bundle(mediastack_bind_addresses=["127.0.0.1"])["services"]["qbittorrent"]
+    assert bound["tokens"] == ["@@mediastack:image:qbittorrent@@"]
 
 
 # -- secrets

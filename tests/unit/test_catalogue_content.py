@@ -539,7 +539,7 @@ def test_a_second_sonarr_is_a_file_of_ten_lines(own_services):
     assert built["services"]["sonarr-4k"]["wiring"]["api"] == "/api/v3"
     assert "sonarr-4k_api_key" in preset(built, "sonarr-4k", "config.xml")["content"]
     assert "/srv/mediastack/media/tv-4k" in [entry["path"] for entry in built["directories"]]
-    assert compose(built)["sonarr-4k"]["image"] == compose(built)["sonarr"]["image"]
+    assert built["services"]["sonarr-4k"]["image"] == built["services"]["sonarr"]["image"]
 
 
 def test_the_complete_example_of_the_reference_works(own_services):

@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
+from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, file_findings
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
 from ansible_collections.homelab.mediastack.plugins.module_utils.project_files import FileSet, load_manifest
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
@@ -228,6 +228,59 @@ def test_a_directory_that_we_made_follows_the_inventory_but_not_against_the_app(
     path.chmod(0o2775)
     assert stack.run() == [("config", "mode")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o2770
+
+
+@pytest.mark.parametrize("name", ["compose", "compose/secrets", "compose/bin", "compose/.mediastack"])
+def test_directories_of_the_project_get_their_mode_back(stack, name):
+    stack.directory("compose", "0750")
+    stack.directory("compose/secrets", "0700")
+    stack.file("bin/tool", "x")
+    stack.run()
+    path = stack.root / name
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(0o777)
+    [change] = stack.plan()
+    assert (change["path"], change["action"]) == (str(path), "mode") and change["before"].startswith("mode 0777 ")
+    stack.run()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert stack.plan() == []
+
+
+def test_why_each_file_changes(stack):
+    paths = {name: stack.file(name, name) for name in ("edited", "deleted", "mode", "other", "gone")}
+    stack.run()
+    paths["edited"].write_text("by hand")
+    paths["deleted"].unlink()
+    paths["mode"].chmod(0o600)
+    stack.file("other", "another text")
+    stack.bundle["files"] = [entry for entry in stack.bundle["files"] if entry["path"] != str(paths["gone"])]
+    new = stack.file("new", "new")
+    why = file_findings.reasons(stack.plan())
+    assert why[str(paths["edited"])].startswith("somebody edited it; what it is now is kept as edited.kept-")
+    assert {path: words for path, words in why.items() if path != str(paths["edited"])} == {
+        str(paths["deleted"]): "it was deleted",
+        str(paths["mode"]): "it has another mode or owner",
+        str(paths["other"]): "what is rendered for it is another text now",
+        str(paths["gone"]): "nothing needs it any more",
+        str(new): "it is not there yet",
+    }
+
+
+def test_files_of_somebody_else_are_found_and_what_was_kept_aside_is_not(stack):
+    first = stack.file("compose.yml", "x")
+    stack.file("bin/tool", "x")
+    stack.run()
+    first.write_text("by hand")
+    stack.run()
+    assert [path.name for path in stack.project.iterdir() if ".kept-" in path.name]
+    for name in ("compose.mine.yml", "bin/mine"):
+        (stack.project / name).write_text("mine")
+    (stack.project / "mine").mkdir()
+    files = stack.files()
+    assert file_findings.unknown(files.known, str(stack.project)) == [
+        str(stack.project / "bin" / "mine"),
+        str(stack.project / "compose.mine.yml"),
+    ]
 
 
 def test_missing_parents_are_made_for_the_apps(stack):

@@ -1,0 +1,136 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The way back: the old image and the old data of every group in which something failed its gate.
+
+What the failed version has written is moved aside, not removed. Groups that passed stay on what is new. Every step may
+be done again: a killed rollback is finished by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    convergence,
+    generations,
+    image_choice,
+    journal,
+    refused,
+    update_ask,
+)
+from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Aim
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
+
+RESULT = "rolled_back"
+#: Names what is put aside on the way back.
+BACK = "back"
+
+
+def roll_back(run, error):
+    """Undo what failed, commit what did not; always raises StackError with both told.
+
+    `run`: an Update whose transaction is under way; `error`: what went wrong.
+    """
+    services, entry = run.request.bundle["services"], run.txn.entry
+    moved = [*entry["services"], *entry["data"]]
+    failures = [one for one in getattr(error, "details", {}).get("failures") or [] if one["service"] in services]
+    failed = {one["service"] for one in failures}
+    # An error of the engine or of a disk says nothing of any single service: all of it goes back.
+    touched = set(update_ask.touching(services, failed)) if failed else set(services)
+    back = [name for name in dict.fromkeys(moved) if name in touched]
+    if not back:
+        # What failed has nothing to do with what was moved.
+        run.commit()
+        raise error
+    run.txn.at(journal.ROLLING_BACK, back=back, why=str(error))
+    finish(run, str(error), failures)
+
+
+def finish(run, why, failures=()):
+    """Carry out the rollback that the journal tells of, and end the transaction; always raises StackError."""
+    entry = run.txn.entry
+    back = entry["back"]
+    try:
+        _restore(run, back)
+    except Exception as error:
+        raise StackError(
+            "%s\nThe way back did not succeed either: %s\nThe next run of site or update tries it again; what was "
+            "there before is in the snapshot %s" % (why, error, entry["snapshot"]),
+            failures=list(failures),
+        ) from error
+    stayed = [name for name in entry["services"] if name not in back]
+    _refuse(run, back, why)
+    if stayed:
+        run.finish_commit(stayed)
+    else:
+        generations.note(run.path, run.record, run.present_images())
+    run.audited = run.txn.end(RESULT, why, dict.fromkeys(stayed, "committed"))
+    run.actions = ["roll %s back to %s" % (name, _was(run, name)) for name in back]
+    run.actions += ["update %s" % name for name in stayed]
+    raise StackError(_words(run, back, stayed, why), failures=list(failures), transaction=run.audited)
+
+
+def _restore(run, back):
+    """The old images and the old data of `back`, and a look at whether all is well with them."""
+    services, entry = run.request.bundle["services"], run.txn.entry
+    run.progress.say("rolling back %s" % ", ".join(back))
+    targets = {}
+    for name, one in entry["services"].items():
+        known = one["from"] if name in back else one["to"]
+        targets[name] = {"image": known["image"], "image_id": known["image_id"], "digest": known.get("digest")}
+    run.pinned_targets(targets)
+    data = [name for name in entry["data"] if name in back and services[name].get("snapshot")]
+    run.gate = None
+    run.look()
+    if data and entry["snapshot"] and not entry.get("data_is_back"):
+        run.stop_and_put_back(entry["snapshot"], data, None, BACK)
+        run.txn.at(journal.ROLLING_BACK, data_is_back=True)
+    run.gate = None
+    run.look()
+    run.source.rendered.write()
+    reasons = {name: "it goes back to %s" % _was(run, name) for name in back if name in entry["services"]}
+    run.plan = convergence.plan_present(
+        run.wanted, run.project, Aim(new_images=reasons, remove_orphans=False, left=run.holding.left)
+    )
+    run.supply.name_images(name for name in run.new_containers() if name in run.wanted)
+    run.converge(run.plan)
+    run.probe(list(run.goals()))
+
+
+def _was(run, name):
+    before = run.txn.entry["services"].get(name, {}).get("from")
+    return (
+        "%s (%s)" % (before["image"], image_choice.short(before["digest"] or before["image_id"]))
+        if before
+        else "its data"
+    )
+
+
+def _refuse(run, back, why):
+    known = refused.read(run.path)
+    for name in back:
+        to = run.txn.entry["services"].get(name, {}).get("to")
+        if to:
+            known[name] = dict(to, why=" ".join(why.split())[:300], when=generations.now(), txn=run.txn.id)
+    refused.write(run.path, known)
+
+
+def _words(run, back, stayed, why):
+    entry = run.txn.entry
+    lines = [why]
+    lines += ["%s was rolled back to %s" % (name, _was(run, name)) for name in back if name in entry["services"]]
+    data = [name for name in entry["data"] if name in back]
+    if data:
+        lines.append("the data of %s is as it was" % ", ".join(data))
+        services = run.request.bundle["services"]
+        places = [entry["aside"]] if os.path.isdir(entry["aside"]) else []
+        places += [
+            "the databases *_%s of %s" % (run.aside_name(BACK), name)
+            for name in data
+            if update_ask.is_dumped(services[name])
+        ]
+        if places:
+            lines.append("what was written since is in %s" % " and in ".join(places))
+    if stayed:
+        lines.append("updated all the same: %s" % ", ".join(stayed))
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The generations of a host, and what a rollback goes back to."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.homelab.mediastack.plugins.module_utils import generations, update_generation
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
+from ansible_collections.homelab.mediastack.plugins.module_utils.update_ask import ROLLBACK, Change
+
+
+def image(number):
+    return {"image": f"sonarr:{number}", "digest": f"sha256:{number}", "image_id": f"id{number}"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / ".mediastack").mkdir()
+    return str(tmp_path)
+
+
+def grown(path, count, keep=10):
+    """A record after so many updates."""
+    generations.note(path, generations.read(path), {"sonarr": image(0)})
+    for number in range(1, count + 1):
+        record = generations.read(path)
+        generations.commit(path, record, {"sonarr": image(number)}, "update", f"t{number}", f"snap{number}", keep)
+    return generations.read(path)
+
+
+def test_the_first_converge_makes_the_first_and_the_next_ones_keep_it_true(path):
+    assert generations.note(path, generations.read(path), {"sonarr": image(0)})
+    assert not generations.note(path, generations.read(path), {"sonarr": image(0)})
+    assert generations.note(path, generations.read(path), {"sonarr": image(0), "radarr": image(5)})
+    record = generations.read(path)
+    assert record["current"] == 1 and set(generations.images(record)) == {"sonarr", "radarr"}
+
+
+def test_an_update_leaves_its_snapshot_with_the_generation_before(path):
+    record = grown(path, 2)
+    assert [(one["number"], one["snapshot"]) for one in record["generations"]] == [
+        (1, "snap1"),
+        (2, "snap2"),
+        (3, None),
+    ]
+
+
+def test_only_so_many_are_kept(path):
+    record = grown(path, 5, keep=2)
+    assert [one["number"] for one in record["generations"]] == [4, 5, 6]
+
+
+def test_a_rollback_goes_to_the_one_before_or_to_the_one_that_is_named(path):
+    record = grown(path, 3)
+    found = update_generation.resolve(Change(ROLLBACK, generation=0), record)
+    assert (found.generation, found.targets["sonarr"]["image_id"], found.data) == (3, "id2", "snap3")
+    assert update_generation.resolve(Change(ROLLBACK, generation=1), record).targets == {"sonarr": image(0)}
+    assert update_generation.resolve(Change(ROLLBACK, generation=1, keep_data=True), record).data is None
+    with pytest.raises(StackError, match="generation 1 has nothing of radarr"):
+        update_generation.resolve(Change(ROLLBACK, generation=1, names=["radarr"]), record)
+
+
+@pytest.mark.parametrize(("number", "words"), [(9, "there is no generation 9"), (4, "generation 4 is the present one")])
+def test_a_generation_that_there_is_not_is_told_with_those_that_there_are(path, number, words):
+    with pytest.raises(StackError, match=rf"{words}. Kept here: 1 \("):
+        update_generation.resolve(Change(ROLLBACK, generation=number), grown(path, 3))
+
+
+def test_a_host_without_an_update_has_nothing_to_go_back_to(path):
+    with pytest.raises(StackError, match=r"there is no earlier generation. Kept here: 1 \("):
+        update_generation.resolve(Change(ROLLBACK, generation=0), grown(path, 0))
+
+
+def test_after_a_rollback_the_next_goes_further_back(path):
+    record = grown(path, 3)
+    generations.go_back(path, record, 3, {"sonarr": image(2)}, "safety")
+    record = generations.read(path)
+    assert record["current"] == 3 and generations.find(record, 4)["snapshot"] == "safety"
+    assert update_generation.resolve(Change(ROLLBACK, generation=0), record).generation == 2
+    generations.commit(path, record, {"sonarr": image(9)}, "update", "t9", "snap9", 10)
+    assert generations.read(path)["current"] == 5
