@@ -8,6 +8,7 @@ stdout callback the user has. It does so too when a user's playbook imports one 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -69,7 +70,9 @@ class CallbackModule(CallbackBase):
             show_messages()
             show_no_host()
         name, given = os.path.basename(path), load_extra_vars(playbook._loader)
-        reports = name in ("status.yml", "leak_test.yml")
+        reports = name in ("status.yml", "leak_test.yml", "plan.yml")
+        if name == "plan.yml":
+            begin_report(str(given.get("output", "")))
         if reports and "-" in [output.strip() for output in str(given.get("output", "")).split(",")]:
             only_reports("watch" in given)
         elif reports and "watch" in given:
@@ -142,6 +145,18 @@ def only_reports(endless):
             show_now(show, endless, msg, color=color, stderr=True, **kwargs)
 
     display.display = show_report
+
+
+def begin_report(output):
+    """Write an error to the files of `plan`, which the report replaces: however a run ends, and if it is killed, none
+    of them tells of an earlier one. What is wrong with *output* is told later.
+    """
+    from ansible_collections.homelab.mediastack.plugins.plugin_utils import plan_model, report_files
+
+    with contextlib.suppress(report_files.OutputError):
+        for path in report_files.check_outputs(output, plan_model.FORMATS):
+            if path != report_files.STDOUT:
+                report_files.write(path, report_files.as_json(plan_model.unfinished()))
 
 
 def into_pipes_too():

@@ -94,6 +94,8 @@ class Aim(NamedTuple):
     duplicate_networks: Sequence = ()
     #: service → why it is left as it is, whatever it is like.
     left: Mapping[str, str] = {}
+    #: container id → what somebody changed about it since it was made.
+    by_hand: Mapping[str, Sequence[str]] = {}
 
 
 #: All services, nothing special.
@@ -263,7 +265,7 @@ def _decide(view, gone, renamed):
 def _differences(view, container):
     """[(action, why)] for one container that exists."""
     want, aim, found = view.want, view.aim, []
-    changed = _definition_changes(want, container)
+    changed = _definition_changes(want, container) + list(aim.by_hand.get(container.id, ()))
     if aim.recreate == "never":
         found += [(NONE, why) for why in changed]
     else:

@@ -80,6 +80,9 @@ def judge(container, goal, stable_for, uptime, new_restarts=0):
         return Verdict(WAITING, "still runs")
     if goal == STARTED:
         return Verdict(SETTLED, "runs")
+    if container.health == "unhealthy" and not any(entry.get("ExitCode") for entry in container.health_log[-1:]):
+        # The engine says so of every container that is paused, until the first check afterwards.
+        return Verdict(WAITING, "is to be checked again: nothing was wrong before it was paused")
     if container.health == "unhealthy":
         return Verdict(FAILED, "is unhealthy: its health check failed %s" % _last_check(container))
     if container.health == "starting":

@@ -12,7 +12,13 @@ import os
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     convergence,
     engine_state,
+    generations,
+    image_choice,
+    journal,
+    made_record,
+    refused,
     stack_holds,
+    stack_report,
     wanted,
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
@@ -20,6 +26,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.convergence imp
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import STABLE
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Holding
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Run, StackError
+
+UNLOCKED = "images are unlocked: there is no %s yet, which `update` writes" % image_choice.LOCK
 
 
 class Present(Run):
@@ -30,6 +38,10 @@ class Present(Run):
         self.host_checked = False
         self.pulls = {}
         self.moved = {}
+        #: What the host remembers of its images; None where services follow their tags.
+        self.record = None
+        #: service → refusal of the image that lock or inventory name.
+        self.held_back = {}
 
     def prepare_place(self, lock):
         """Nothing is touched before preflight has passed, not even for the lock."""
@@ -52,12 +64,18 @@ class Present(Run):
 
     def work(self, lock):
         """See the module's docstring."""
+        self.finish_interrupted(lock)
+        self.make_so(lock)
+        self.remember(lock)
+
+    def make_so(self, lock):
+        """Look, and do what there is to do."""
         if self.project is None or lock is None or lock.waited or lock.earlier:
             self.look()
         if self.holding.lacking:
             # What is held started would lose its files: the controller renders again, with them.
             return
-        if self.request.pull == "always" and not self.request.check:
+        if self.request.pull == "always" and not self.request.check and not self.keeps_images:
             self.check_host()
             self.pull_always()
         if self.no_engine:
@@ -78,6 +96,7 @@ class Present(Run):
             return
         if self.pulls:
             self.supply.pull(self.pulls)
+        self.supply.name_images(name for name in self.new_containers() if name in self.wanted)
         self.touched = True
         self.holding.write(self.path)
         rendered = self.source.rendered
@@ -99,6 +118,8 @@ class Present(Run):
         self.project = self.read()
         if self.request.bundle:
             self.refuse_unknown(self.request.bundle["services"])
+            self.made = made_record.Made(self.path)
+        self.choose_images()
         self.holding = self.read_holding()
         self.wanted = self.source.look(self.project, self.holding.left)
         self.refuse_unknown(self.wanted)
@@ -106,6 +127,96 @@ class Present(Run):
         self.plan = self.make_plan()
         if not self.plan.empty:
             self.plan = self.make_plan(**self.network_trouble())
+
+    # Images of our own stack
+
+    @property
+    def keeps_images(self):
+        """Whether services keep the images that they run."""
+        return bool(self.request.bundle) and self.request.images == "keep"
+
+    def targets(self):
+        """service → {image, digest} of what is to get another image; `site` moves nothing."""
+        return {}
+
+    def choose_images(self):
+        """Say which image each service gets, before anything is planned with them."""
+        if not self.keeps_images:
+            return
+        services = self.request.bundle["services"]
+        self.record = generations.read(self.path)
+        self.source.chosen = image_choice.choose(
+            services, self.project, generations.images(self.record), self.targets()
+        )
+        known = refused.read(self.path)
+        if known and self.request.retry_failed and not self.request.check:
+            refused.forget(self.path, list(known))
+        self.held_back = {} if self.request.retry_failed else refused.held_back(services, known)
+
+    def image_notes(self):
+        """service → sentence, where lock or inventory name another image than what runs."""
+        if not self.keeps_images:
+            return {}
+        services, chosen = self.request.bundle["services"], self.source.chosen
+        known = {identifier: {digest} for identifier, digest in stack_report.digests(self.path, {}).items()}
+        for name, one in chosen.items():
+            digest = image_choice.goal(services[name])[1]
+            # What is not remembered is asked for, once in a while: an image may have become known by another digest.
+            if digest and one.image_id and digest not in known.get(one.image_id, ()) and not self.no_engine:
+                known[one.image_id] = self.supply.known_as(one.image_id)
+        return image_choice.differences(services, chosen, known)
+
+    def remember(self, lock):
+        """Write down what runs now, and fail for what is held back."""
+        if self.made and lock is not None and not (self.request.check or self.no_engine or self.holding.lacking):
+            self.messages += ["%s: %s; it is kept" % pair for pair in self.made.other_images(self.project).items()]
+            self.made.remember(self.project)
+        if (
+            self.keeps_images
+            and lock is not None
+            and not (self.request.check or self.no_engine or self.holding.lacking)
+        ):
+            generations.note(self.path, self.record, self.present_images())
+        if not self.held_back or self.holding.lacking:
+            return
+        words = [refused.sentence(name, entry) for name, entry in sorted(self.held_back.items())]
+        if self.request.check:
+            self.messages += words
+        else:
+            raise StackError("\n".join(words), refused=self.held_back)
+
+    def present_images(self):
+        """service → {image, digest, image_id} of what there is, and what is remembered of wanted ones that are gone."""
+        fresh = self.supply.digests() if self.supply else {}
+        known = stack_report.digests(self.path, fresh, keep=not self.request.check)
+        recorded, found = generations.images(self.record), {}
+        for name in self.wanted:
+            entry = recorded.get(name)
+            for one in self.project.of(name)[:1]:
+                before = entry["digest"] if entry and entry["image_id"] == one.image_id else None
+                digest = known.get(one.image_id) or before
+                entry = {"image": one.requested_image, "digest": digest, "image_id": one.image_id}
+            if entry:
+                found[name] = entry
+        return found
+
+    def finish_interrupted(self, lock):
+        """Resume or undo an update, rollback or restore that never came to its end (its journal is still there)."""
+        if lock is None or not self.keeps_images:
+            return
+        entry = journal.read(self.path)
+        if not entry:
+            return
+        if self.request.check:
+            self.messages.append(
+                "%s %s was interrupted: it is finished or undone first, and what follows from that cannot be predicted"
+                % (entry["verb"], entry["id"])
+            )
+            return
+        from ansible_collections.homelab.mediastack.plugins.module_utils import update_resume
+
+        update_resume.finish(self, entry)
+        self.project = None
 
     def read_holding(self):
         """The Holding of this run; holds count for our own stack only."""
@@ -138,6 +249,7 @@ class Present(Run):
                 edits=dict(rendered.edits if rendered else {}, **self.holding.restart),
                 new_images=self.moved,
                 left=self.holding.left,
+                by_hand=self.made.changed(self.project) if self.made else {},
                 **more,
             ),
         )
@@ -230,7 +342,7 @@ class Present(Run):
     def predict_pulls(self):
         """Which images must be had first."""
         self.pulls = self.supply.missing(self.new_containers(), self.project)
-        if self.request.check and self.request.pull == "always":
+        if self.request.check and self.request.pull == "always" and not self.keeps_images:
             self.pulls = self.supply.not_fixed(self.selected())
             self.messages.append("pull is always: what newer images will change beyond this cannot be predicted")
         built = [name for names in self.pulls.values() for name in names if self.wanted[name].built]
@@ -272,6 +384,7 @@ class Present(Run):
         """With the files, the pulls and the first logins."""
         rendered = self.source.rendered
         self.note_pulls(self.pulls)
+        self.note_images()
         if rendered:
             self.changed = self.changed or rendered.changed or bool(rendered.logins)
             self.messages += [note for note in rendered.notes if note not in self.messages]
@@ -279,6 +392,32 @@ class Present(Run):
         super().describe()
         if rendered:
             self.actions += ["set the first login of %s" % name for name in rendered.logins]
+
+    def note_images(self):
+        """Say what is not as lock or inventory have it, and that there is no lock."""
+        if not self.keeps_images:
+            return
+        self.messages += self.image_notes().values()
+        services = self.request.bundle["services"]
+        if services and not any(service.get("locked") for service in services.values()):
+            self.messages.append(UNLOCKED)
+
+    def result(self):
+        """With the images: what runs, and what should."""
+        found = super().result()
+        if self.keeps_images and self.supply:
+            services, notes = self.request.bundle["services"], {} if self.no_engine else self.image_notes()
+            present = self.present_images()
+            found["images"] = {
+                name: dict(
+                    present.get(name) or {"image": None, "digest": None, "image_id": None},
+                    wanted=dict(zip(("image", "digest"), image_choice.goal(service))),
+                    note=notes.get(name),
+                )
+                for name, service in services.items()
+            }
+            found["refused"] = dict(self.held_back)
+        return found
 
     def describe_without_engine(self):
         """Check mode on a host that has no engine yet: what would be pulled, and no more than that."""

@@ -96,9 +96,9 @@ def health_log(container, entries=3):
     ]
 
 
-def digests(project_path, fresh):
+def digests(project_path, fresh, keep=True):
     """image id → digest: those remembered (`docker inspect` of a container does not tell them), and `fresh` ones,
-    which are kept.
+    which are kept unless `keep` is false.
     """
     path = os.path.join(project_path, ".mediastack", DIGESTS_FILE)
     try:
@@ -106,6 +106,6 @@ def digests(project_path, fresh):
     except atomic_files.FileError:
         known = {}
     together = dict(known, **fresh)
-    if together != known and os.path.isdir(os.path.dirname(path)):
+    if keep and together != known and os.path.isdir(os.path.dirname(path)):
         atomic_files.write_json(path, together)
     return together

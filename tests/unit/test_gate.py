@@ -34,6 +34,14 @@ def raw(service, name="every_kind"):
     )
 
 
+@pytest.mark.parametrize("log", [[], [{"ExitCode": 7}, {"ExitCode": 0}]])
+def test_what_was_paused_is_unhealthy_to_the_engine_until_it_is_checked_again(log):
+    known = raw("unhealthy")
+    known["State"]["Health"]["Log"] = log
+    verdict = judge(Container(known), STABLE, 2, 9)
+    assert (verdict.status, "is to be checked again" in verdict.what) == (WAITING, True), verdict
+
+
 @pytest.mark.parametrize(
     ("service", "goal", "uptime", "status", "words"),
     [
