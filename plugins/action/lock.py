@@ -39,6 +39,7 @@ class ActionModule(ActionBase):
                 "minimum_age": {"type": "int", "default": 0},
                 "write": {"type": "bool", "default": False},
                 "lock": {"type": "dict"},
+                "outcomes": {"type": "list", "elements": "dict", "default": []},
             },
             required_if=[("mode", "resolve", ["images"]), ("mode", "write", ["lock"])],
         )
@@ -46,7 +47,8 @@ class ActionModule(ActionBase):
         path = lock_file.path_of(task_vars.get("inventory_dir"))
         try:
             if arguments["mode"] == "write":
-                return self._write(path, arguments["lock"], arguments["services"])
+                lock = lock_plan.without_failed(arguments["lock"], arguments["outcomes"])
+                return self._write(path, lock, arguments["services"])
             return self._resolve(path, arguments, task_vars)
         except (lock_plan.PlanError, lock_file.LockFileError, RequestsMissing) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}

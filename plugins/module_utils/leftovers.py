@@ -14,10 +14,14 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     atomic_files,
     backup_state,
     backup_stops,
+    generations,
     holds,
+    journal,
     made_record,
     mounts,
+    place_marks,
     progress,
+    refused,
     repair_journal,
     systemd_unit,
 )
@@ -28,9 +32,16 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import
 MANIFEST = "manifest.json"
 # Without these the configuration that stays would have passwords that nobody knows, and images no known digest.
 MEMORY = ("secrets.json", "bind.json", "logins.json", "images.json", backup_state.STATE_FILE, backup_state.LOCK_FILE)
-MEMORY += (backup_state.AUDIT_FILE,)
+MEMORY += (backup_state.AUDIT_FILE, generations.FILE, refused.FILE, journal.FILE)
 # Of no use without containers.
-PASSING = (holds.HOLDS_FILE, "call.yml", repair_journal.JOURNAL_FILE, made_record.FILE, backup_stops.STOPS_FILE)
+PASSING = (
+    holds.HOLDS_FILE,
+    "call.yml",
+    repair_journal.JOURNAL_FILE,
+    made_record.FILE,
+    backup_stops.STOPS_FILE,
+    place_marks.RECORD,
+)
 
 
 class Leftovers:

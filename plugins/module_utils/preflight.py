@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     bind_address,
+    place_marks,
     preflight_backup,
     preflight_engine,
     preflight_paths,
@@ -39,6 +40,7 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
     problems += preflight_paths.check(bundle, engine_facts, check, notes)
     problems += preflight_updaters.check(bundle, containers, notes)
     problems += preflight_backup.check(bundle)
+    problems += place_marks.problems(bundle)
     return problems
 
 

@@ -16,6 +16,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     image_choice,
     journal,
     made_record,
+    place_marks,
     refused,
     stack_holds,
     stack_report,
@@ -168,15 +169,13 @@ class Present(Run):
 
     def remember(self, lock):
         """Write down what runs now, and fail for what is held back."""
-        if self.made and lock is not None and not (self.request.check or self.no_engine or self.holding.lacking):
+        writes = lock is not None and not (self.request.check or self.no_engine or self.holding.lacking)
+        if writes and self.made:
             self.messages += ["%s: %s; it is kept" % pair for pair in self.made.other_images(self.project).items()]
             self.made.remember(self.project)
-        if (
-            self.keeps_images
-            and lock is not None
-            and not (self.request.check or self.no_engine or self.holding.lacking)
-        ):
+        if writes and self.keeps_images:
             generations.note(self.path, self.record, self.present_images())
+            place_marks.mark(self.request.bundle)
         if not self.held_back or self.holding.lacking:
             return
         words = [refused.sentence(name, entry) for name, entry in sorted(self.held_back.items())]

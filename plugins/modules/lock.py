@@ -72,6 +72,13 @@ options:
   lock:
     description: With O(mode=write), RV(lock) of the task that has resolved.
     type: dict
+  outcomes:
+    description:
+      - With O(mode=write), what M(homelab.mediastack.update) returned on the hosts. What went back on one of them is
+        not written.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full

@@ -11,10 +11,10 @@ short_description: Update, roll back or restore the media stack of a host
 version_added: 0.1.0
 author: The homelab.mediastack maintainers (@homelab-mediastack)
 description:
-  - Renders the stack as M(homelab.mediastack.deploy) does, and hands it to M(homelab.mediastack.stack_update), with what
-    is to be moved.
-  - The playbooks C(update), C(rollback) and C(restore) are made of it. Which digests the tags stand for is resolved once
-    for all hosts, by M(homelab.mediastack.lock).
+  - Renders the stack as M(homelab.mediastack.deploy) does, and hands it to M(homelab.mediastack.stack_update), with
+    what is to be moved.
+  - The playbooks C(update), C(rollback) and C(restore) are made of it. Which digests the tags stand for is resolved
+    once for all hosts, by M(homelab.mediastack.lock).
   - What is named by C(-e service=), C(-e generation=), C(-e backup=) and the like on the command line counts.
 options:
   verb:
@@ -39,6 +39,12 @@ options:
     description: What the step V(survey) returned as C(survey).
     type: dict
     default: {}
+  fail:
+    description:
+      - Whether a transaction that was rolled back is a failure of the task. With V(false) its message is in
+        RV(trouble).
+    type: bool
+    default: true
   data:
     description: Id of the backup to restore, where C(-e backup=) names none. The default is the newest.
     type: str
@@ -65,13 +71,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 survey:
-  description: What runs there, see M(homelab.mediastack.stack_survey).
+  description: What runs there, see M(homelab.mediastack.stack_update).
   type: dict
   returned: with O(step=survey)
 images:
   description: What the inventory asks for, by service. With O(step=apply), see M(homelab.mediastack.stack_update).
   type: dict
   returned: success
+trouble:
+  description: What went wrong.
+  type: str
+  returned: with O(fail=false), where something did
 given:
   description: The extra vars of the verb, cast.
   type: dict

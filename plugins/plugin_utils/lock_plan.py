@@ -389,3 +389,25 @@ def _runs_on(platform, platforms):
     """Whether one of `platforms` is of the system and architecture of `platform`; variants are left to the engine."""
     wanted = platform.split("/")[:2]
     return any(one.split("/")[:2] == wanted for one in platforms)
+
+
+def without_failed(document, outcomes):
+    """What is to be written after hosts were changed: not what went back, or came to nothing, on one of them.
+
+    Params:
+        document: `{path, text, entries, drop}` of the action lock.
+        outcomes: what the hosts' transactions returned; `trouble` where something went wrong.
+    """
+    back = set()
+    for outcome in outcomes:
+        if not outcome.get("trouble"):
+            continue
+        done = (outcome.get("transaction") or {}).get("services")
+        if done is None:
+            return {**document, "entries": [], "drop": []}
+        back |= {name for name, one in done.items() if one["result"] != "committed"}
+    return {
+        **document,
+        "entries": [entry for entry in document["entries"] if entry["service"] not in back],
+        "drop": [key for key in document["drop"] if key[0] not in back],
+    }

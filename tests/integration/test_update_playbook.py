@@ -169,10 +169,11 @@ def test_one_bad_of_two_goes_back_alone(stack):
     stack.publish(TARGET, tag="1.1", fault="crash")
     done = stack.play("update", check=False)
     assert done.returncode == 2 and f"updated all the same: {STEADY}" in done.stdout
-    assert running(stack, STEADY)[1] == good and running(stack)[1] == new
+    assert running(stack, STEADY)[1] == good == locked(stack, STEADY)
+    assert running(stack)[1] == new == locked(stack)
     stack.publish(TARGET, tag="1.1")
     stack.play("update")
-    assert locked(stack, STEADY) == good
+    assert running(stack, STEADY)[1] == good == locked(stack, STEADY) and running(stack)[1] == locked(stack) != new
 
 
 def test_rollback_works_with_the_registry_dead_and_after_a_prune(stack):
@@ -200,8 +201,9 @@ def test_only_so_many_generations_are_kept(stack):
     stack.publish(PLAIN)
     stack.play("update")
     assert len(stack.state("generations")["generations"]) == 2
-    tags = h.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{KEEP}{stack.project}*")
-    assert len(tags.split()) == 1, tags
+    tags = h.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{KEEP}{stack.project}*").split()
+    kept = stack.state("generations")["generations"][0]["number"]
+    assert tags == [f"{KEEP}{stack.project}-{PLAIN}:{kept}"]
     kept = [path for path in stack.backups.iterdir() if "-update-" in path.name]
     assert len(kept) == 1
 

@@ -78,7 +78,7 @@ def test_a_share_that_is_not_mounted_gets_nothing(places):
 def test_the_first_time_fstab_tells_that_a_share_is_missing(places, tmp_path):
     backups, target = places
     fstab = tmp_path / "fstab"
-    fstab.write_text(f"# shares\n//nas/backup {target} cifs credentials=/root/x 0 0\n")
+    fstab.write_text(f"# shares\n//nas/backup {target} cifs credentials=/etc/nas.cred 0 0\n")
     made = DirectoryTarget(str(target), str(backups), str(fstab), table=[])
     with pytest.raises(BackupError, match=f"{target} is not mounted, as /etc/fstab says it should be: mount {target}"):
         made.prepare()

@@ -95,9 +95,8 @@ def test_what_is_not_ours_is_left_alone():
 
 
 def test_an_extra_var_of_another_verb_is_pointed_out():
-    assert check("site", service="sonarr").messages == [
-        "-e service= has no effect on site; it is for start, stop, restart, logs, credentials, update, backup, restore, rollback."
-    ]
+    verbs = "start, stop, restart, logs, credentials, update, backup, restore, rollback"
+    assert check("site", service="sonarr").messages == [f"-e service= has no effect on site; it is for {verbs}."]
 
 
 def test_a_misspelt_extra_var_of_another_verb_is_pointed_out_and_stops_remove():

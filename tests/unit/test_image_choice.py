@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import image_choice, refused, update_ask
+from ansible_collections.homelab.mediastack.plugins.module_utils import refused, update_ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.image_choice import Chosen, choose, differences
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64

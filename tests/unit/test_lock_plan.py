@@ -402,3 +402,15 @@ def test_what_is_held_back_keeps_its_entry(registry):
     lock = locked(("radarr", RADARR, C))
     done = plan(registry, {"nas": wants(radarr=new)}, {"nas": runs(radarr=(RADARR, C))}, lock, prune=True)
     assert (done.drop, done.lock) == ([], lock)
+
+
+def test_what_went_back_on_a_host_is_not_written():
+    document = {"path": "p", "entries": [{"service": "sonarr"}, {"service": "radarr"}], "drop": [["sonarr", "s:1"]]}
+    went = {"services": {"sonarr": {"result": "rolled_back"}, "radarr": {"result": "committed"}}}
+    outcomes = [{"changed": True}, {"trouble": "sonarr was rolled back", "transaction": went}]
+    assert lock_plan.without_failed(document, [{}]) == document
+    left = lock_plan.without_failed(document, outcomes)
+    assert (left["entries"], left["drop"]) == ([{"service": "radarr"}], [])
+    # A host that never came to it says nothing for any of them.
+    nothing = lock_plan.without_failed(document, [{"trouble": "the registry is gone"}])
+    assert (nothing["entries"], nothing["drop"]) == ([], [])

@@ -53,7 +53,7 @@ def errors(**given):
         ("ports", ["sonarr"], "['sonarr'] is a list, not a map."),
         ("ports", {8989: 1}, "the key 8989 is a number, not a name."),
         ("gpu", "cuda", '"cuda" is not one of none, vaapi, qsv, nvidia.'),
-        ("pull", "alway", '"alway" is not one of missing, always, never. Did you mean always?'),
+        ("pull", "nevre", '"nevre" is not one of missing, never. Did you mean never?'),
         # names
         ("profiles", ["jelyfin"], '"jelyfin" is not a profile. Did you mean jellyfin?'),
         ("profiles", ["always"], '"always" is not chosen'),
