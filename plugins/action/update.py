@@ -126,7 +126,8 @@ class ActionModule(deploy.ActionModule):
 def _refuse_stand_ins(request):
     """RenderError for stand-ins with real names: a registry has the real images, not these."""
     services = request.bundle["services"]
-    names = [name for name, one in services.items() if not image_reference.parse(one["image"]).loopback]
+    about = _named(request) or list(services)
+    names = [name for name in about if not image_reference.parse(services[name]["image"]).loopback]
     if names:
         raise RenderError(
             f"{', '.join(names)}: the images here are stand-ins, built on this machine under the names of real ones "

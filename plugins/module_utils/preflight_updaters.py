@@ -45,7 +45,7 @@ def check(bundle, containers, warnings):
 
 def _image(container):
     """The repository without registry, tag and digest: `containrrr/watchtower`."""
-    image = str((container.get("Config") or {}).get("Image") or "").lower().split("@")[0]
+    image = str((container.get("Config") or {}).get("Image") or "").lower().partition("@")[0]
     first, slash, rest = image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         image = rest

@@ -29,6 +29,9 @@ def run(request, docker=None, kind=None):
         result = made.run()
         return dict(result, engine_missing_reason=made.no_engine) if made.no_engine else result, None
     except EngineMissing as error:
+        if made and made.touched:
+            # It was there when the run began: nothing is to be installed.
+            return _so_far(made), "%s. It went away in the middle of this run: run it again when it is back" % error
         return dict(
             _so_far(made), engine_missing=True, engine_missing_reason=error.what
         ), None if request.engine_missing_ok else str(error)

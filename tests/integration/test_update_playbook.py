@@ -203,7 +203,8 @@ def test_only_so_many_generations_are_kept(stack):
     assert len(stack.state("generations")["generations"]) == 2
     tags = h.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{KEEP}{stack.project}*").split()
     kept = stack.state("generations")["generations"][0]["number"]
-    assert tags == [f"{KEEP}{stack.project}-{PLAIN}:{kept}"]
+    assert {tag.rpartition(":")[2] for tag in tags} == {str(kept)}
+    assert f"{KEEP}{stack.project}-{PLAIN}:{kept}" in tags
     kept = [path for path in stack.backups.iterdir() if "-update-" in path.name]
     assert len(kept) == 1
 
