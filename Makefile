@@ -11,6 +11,7 @@ include mk/bench.mk
 include mk/release.mk
 include mk/verify.mk
 include mk/vpn.mk
+include mk/faults.mk
 -include mk/demo.mk
 
 .PHONY: help clean

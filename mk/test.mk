@@ -22,6 +22,7 @@ test-real:
 	$(test_stage) engine $(MAKE) engine
 	$(test_stage) molecule $(MAKE) test-molecule
 	$(test_stage) integration $(MAKE) test-integration
+	$(test_stage) faults $(MAKE) test-faults-short
 
 test-unit: setup-test  ## the unit tests, with coverage
 	@tests/tools/unit.sh

@@ -5,7 +5,8 @@
 
 The stack is the demo's, on a project, ports, names and directories of its own, so that a demo beside it stays as it is.
 All three plays run in turn, five times each, in one go; so does the module `stack_health` with everything that `status`
-asks, once with all well and once with an app that hangs. Medians count. Results: build/bench/results.json and a table.
+asks, once with all well and once with an app that hangs. Updates are measured on a small stack with a registry
+(updates.py). Medians count. Results: build/bench/results.json and a table.
 Ends with 1 when a run was not a no-op, when a service was not healthy, or when a bound is missed.
 """
 
@@ -23,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 # pylint: disable=wrong-import-position
 import describe  # noqa: E402
+import updates  # noqa: E402
 from describe import EXTRA, INVENTORY, ROOT, WORK  # noqa: E402
 
 ROUNDS = 5
@@ -33,6 +35,8 @@ MAX_SWEEP = 1.0
 SWEEP_ROUNDS = 5
 HANG_TIMEOUT = 3
 MAX_OVER_TIMEOUT = 0.5
+MAX_EXTRA_DOWNTIME = 1.0
+MAX_NOOP_UPDATE_RATIO = 1.5
 HANGING = "sonarr"
 
 PLAYS = {
@@ -156,6 +160,7 @@ def results(seconds, services):
         "sweep_s": median["sweep"],
         "sweep_hang_s": median["sweep_hang"],
         "sweep_hang_timeout_s": HANG_TIMEOUT,
+        **updates.results(seconds),
         "rounds": seconds,
         "cpus": len(os.sched_getaffinity(0)),
         "load_1m": round(os.getloadavg()[0], 2),
@@ -178,11 +183,21 @@ def verdict(numbers):
         ("noop_site_s", True, ""),
         ("noop_ratio", numbers["noop_ratio"] <= MAX_NOOP_RATIO, f"≤ {MAX_NOOP_RATIO} × ping"),
         ("idiomatic_s", True, ""),
+        (
+            "update_extra_downtime_s",
+            numbers["update_extra_downtime_s"] <= MAX_EXTRA_DOWNTIME,
+            f"≤ {MAX_EXTRA_DOWNTIME} s more than a bare recreate",
+        ),
+        (
+            "noop_update_ratio",
+            numbers["noop_update_ratio"] <= MAX_NOOP_UPDATE_RATIO,
+            f"≤ {MAX_NOOP_UPDATE_RATIO} × no-op site",
+        ),
         ("idiomatic_ratio", numbers["idiomatic_ratio"] >= MIN_IDIOMATIC_RATIO, f"≥ {MIN_IDIOMATIC_RATIO} × no-op site"),
     ]
     print()
     for key, kept, bound in bounds:
-        print(f"  {key:<16} {numbers[key]:>8}   {bound} {'' if not bound else 'kept' if kept else 'MISSED'}".rstrip())
+        print(f"  {key:<23} {numbers[key]:>8}   {bound} {'' if not bound else 'kept' if kept else 'MISSED'}".rstrip())
     return all(kept for _key, kept, _bound in bounds)
 
 
@@ -198,6 +213,7 @@ def main():
         seconds.update(measure())
     finally:
         describe.remove()
+    seconds.update(updates.measure())
     numbers = results(seconds, services)
     (WORK / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     kept = verdict(numbers)
