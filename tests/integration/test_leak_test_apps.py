@@ -45,11 +45,9 @@ def build_bare():
 @pytest.fixture(scope="session")
 def bare():
     """The name of the image."""
+    # It stays, as the others' do: somebody else may not be done with it.
     have_image(BARE, build_bare)
-    yield BARE
-    # Beside other workers it stays: they may not be done with it.
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        docker("image", "rm", "-f", BARE, check=False)
+    return BARE
 
 
 def test_an_app_needs_no_tools_no_writable_root_and_may_be_renamed_or_paused(stacks, bare):

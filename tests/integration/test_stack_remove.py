@@ -90,7 +90,8 @@ def test_what_is_ours_goes_and_nothing_else_on_the_host_changes(whole):
         "containers": [f"{whole.name}-{name}" for name in ("radarr", "sonarr")],
         "networks": [f"{whole.name}_default"],
         "files": [
-            str(whole.path / name) for name in (".env", "compose.core.yml", "secrets/key", ".mediastack/holds.json")
+            str(whole.path / name)
+            for name in (".env", "compose.core.yml", "secrets/key", ".mediastack/holds.json", ".mediastack/made.json")
         ],
     }
     assert {line.split()[1] for line in before["containers"] - after["containers"]} == set(result["gone"]["containers"])
@@ -98,7 +99,15 @@ def test_what_is_ours_goes_and_nothing_else_on_the_host_changes(whole):
     assert {line.split()[1] for line in before["networks"] - after["networks"]} == set(result["gone"]["networks"])
     assert (after["volumes"], after["images"]) == (before["volumes"], before["images"])
     ours = {
-        "compose/" + name for name in (".env", "compose.core.yml", "secrets", "secrets/key", ".mediastack/holds.json")
+        f"compose/{name}"
+        for name in (
+            ".env",
+            "compose.core.yml",
+            "secrets",
+            "secrets/key",
+            ".mediastack/holds.json",
+            ".mediastack/made.json",
+        )
     }
     assert set(before["files"]) - set(after["files"]) == ours
     changed = {path for path, digest in after["files"].items() if before["files"].get(path) != digest}

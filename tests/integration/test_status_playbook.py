@@ -165,7 +165,7 @@ def test_only_the_json(project):
     done = status(project, "-e", "output=-")
     assert done.returncode == 0
     report = json.loads(done.stdout)
-    assert list(report) == ["schema", "healthy", "generated", "services", "hosts"]
+    assert list(report) == ["schema", "healthy", "generated", "services", "hosts", "warnings"]
     assert (report["schema"], report["healthy"]) == (1, True)
     rows = {row["name"]: row for row in report["services"]}
     assert set(rows) == {"sonarr", "chat"}
