@@ -92,7 +92,8 @@ class KeepsImages(Run):
             for one in self.project.of(name)[:1]:
                 before = entry["digest"] if entry and entry["image_id"] == one.image_id else None
                 digest = known.get(one.image_id) or before
-                entry = {"image": one.requested_image, "digest": digest, "image_id": one.image_id}
+                lock = {"lock_was": entry["lock_was"]} if before is not None and "lock_was" in entry else {}
+                entry = {"image": one.requested_image, "digest": digest, "image_id": one.image_id, **lock}
             if entry:
                 found[name] = entry
         return found

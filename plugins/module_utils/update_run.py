@@ -336,6 +336,10 @@ class Update(Present):
             to = self.txn.entry["services"][name]["to"]
             if name in present and to.get("digest"):
                 present[name]["digest"] = to["digest"]
+            if name in present:
+                # A run that is killed now never writes the lock: this host is ahead of it then, not behind.
+                locked = self.request.bundle["services"][name].get("locked") or {}
+                present[name]["lock_was"] = locked.get("digest")
         if self.txn.entry["verb"] == update_ask.ROLLBACK and self.txn.entry.get("generation"):
             generations.go_back(
                 self.path, self.record, self.txn.entry["generation"], present, self.txn.entry["snapshot"]

@@ -11,10 +11,11 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.images import L
 
 
 def of(docker, project, project_path):
-    """{services: {name: {image, image_id, digest, digests, platform}}, refused, generation, interrupted}.
+    """{services: {name: {image, image_id, digest, digests, platform, lock_was}}, refused, generation, interrupted}.
 
     `project`: as it was read; `digests`: every one that an image was pulled by; `digest`: the first that fits its name,
-    None for an image that was built on the host. DockerError, FileError.
+    None for an image that was built on the host; `lock_was`: the digest that the lock had when an update moved the
+    service to this image. DockerError, FileError.
     """
     ids = sorted({container.image_id for container in project.containers})
     known = {}
@@ -22,7 +23,7 @@ def of(docker, project, project_path):
         # One that was removed by force is left out.
         done = docker.run("image", "inspect", *ids, check=False)
         known = {raw["Id"]: raw for raw in json.loads(done.out or "[]")}
-    services = {}
+    services, recorded = {}, generations.images(generations.read(project_path))
     for container in reversed(project.containers):
         raw = known.get(container.image_id)
         image = LocalImage(raw) if raw else None
@@ -33,6 +34,9 @@ def of(docker, project, project_path):
             "digests": sorted({one.partition("@")[2] for one in image.digests}) if image else [],
             "platform": "%s/%s" % (raw.get("Os"), raw.get("Architecture")) if raw else None,
         }
+        entry = recorded.get(container.service) or {}
+        if entry.get("image_id") == container.image_id:
+            services[container.service]["lock_was"] = entry.get("lock_was")
     return {
         "services": services,
         "refused": refused.read(project_path),

@@ -99,6 +99,11 @@ class _Case:
         running = self.running or {}
         return any(entry.covers(digest) for digest in (running.get("digest"), *(running.get("digests") or ())))
 
+    def is_ahead_of(self, entry):
+        """Whether the host was moved on from what the lock still names: that run ended before it wrote the lock."""
+        running = self.running or {}
+        return running.get("lock_was") == entry.digest and not self.runs(entry)
+
 
 def plan(request, lock, resolve=registry_client.resolve, now=None):
     """The `Plan`.
@@ -167,12 +172,16 @@ class _Planner:
         entry = self.lock.entry(case.service, case.image)
         if entry is None or case.running is None or case.runs(entry):
             return False
+        if case.is_ahead_of(entry):
+            return False
         return not self._failed_before(case, entry) and not self._jump(case, entry.image).refusal
 
     def _from_lock(self, behind):
         """Targets from the lock. Its digests were judged when they were written: their age does not count again."""
         for case in self.cases:
             entry = self.lock.entry(case.service, case.image)
+            if entry is not None and case.is_ahead_of(entry) and not self.request.from_lock:
+                continue
             if entry is not None:
                 self._take(case, entry)
             elif "@" in case.image:

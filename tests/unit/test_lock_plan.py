@@ -414,3 +414,21 @@ def test_what_went_back_on_a_host_is_not_written():
     # A host that never came to it says nothing for any of them.
     nothing = lock_plan.without_failed(document, [{"trouble": "the registry is gone"}])
     assert (nothing["entries"], nothing["drop"]) == ([], [])
+
+
+def test_a_host_ahead_of_the_lock_is_not_taken_back(registry):
+    """Its update was killed before it wrote the lock: what it runs is newer than what that names."""
+    ahead = runs(sonarr=(SONARR, B))
+    ahead["services"]["sonarr"]["lock_was"] = A
+    lock = locked(("sonarr", SONARR, A))
+    done = plan(registry, {"nas": wants(sonarr=SONARR)}, {"nas": ahead}, lock)
+    assert done.source == "registry" and digests(done) == {"nas": {"sonarr": B}}
+    assert [entry.digest for entry in done.fresh] == [B]
+    # Beside one that is behind it stays where it is.
+    images = {"nas": wants(sonarr=SONARR), "attic": wants(sonarr=SONARR)}
+    both = plan(registry, images, {"nas": ahead, "attic": runs(sonarr=(SONARR, C))}, lock)
+    assert digests(both) == {"nas": {}, "attic": {"sonarr": A}}
+    # A lock that names another by now is meant.
+    assert digests(plan(registry, {"nas": wants(sonarr=SONARR)}, {"nas": ahead}, locked(("sonarr", SONARR, D)))) == {
+        "nas": {"sonarr": D}
+    }
