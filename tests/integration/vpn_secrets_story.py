@@ -184,6 +184,6 @@ class Story:
         said = self.run("site", *arguments, code=code)
         if settings is CUSTOM:
             gluetun = self.stack.containers()["gluetun"]["Id"]
-            stack_harness.wait_for(lambda: "openvpn ended with 1" in docker("logs", gluetun), 180, "openvpn's complaint")
+            stack_harness.wait_for(lambda: "openvpn ended with 1" in docker("logs", gluetun), 180, "its complaint")
         self.read()
         return said
