@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
-from ansible_collections.homelab.mediastack.plugins.module_utils.preflight_problem import problem
+from ansible_collections.homelab.mediastack.plugins.module_utils.preflight_problem import is_ours, name_of, problem
 
 RECORD = "places.json"
 MARK = ".mediastack-place"
@@ -41,6 +41,31 @@ def problems(bundle):
                     "mount its disk. If the directory is meant to be a new one, touch %s" % os.path.join(path, MARK),
                 )
             )
+    return found
+
+
+def gone(bundle, containers):
+    """Problems of preflight: config directories that are gone although a container of ours was made on them.
+
+    They would be made anew, and empty. `containers`: `docker inspect` of all of the engine.
+    """
+    found = []
+    directories = {service.get("config_dir"): name for name, service in bundle["services"].items()}
+    for container in containers:
+        for mount in container.get("Mounts") or [] if is_ours(container, bundle) else []:
+            path = mount.get("Source")
+            if path in directories and not os.path.lexists(path):
+                name = directories.pop(path)
+                found.append(
+                    problem(
+                        "place",
+                        "%s, the configuration of %s, is gone, and its container is still there" % (path, name),
+                        "mediastack_config_path",
+                        path,
+                        "put it back from where it is now or from a backup. If it is meant to begin anew: docker rm -f %s"
+                        % name_of(container),
+                    )
+                )
     return found
 
 

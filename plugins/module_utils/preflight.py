@@ -41,6 +41,7 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
     problems += preflight_updaters.check(bundle, containers, notes)
     problems += preflight_backup.check(bundle)
     problems += place_marks.problems(bundle)
+    problems += place_marks.gone(bundle, containers)
     return problems
 
 

@@ -179,9 +179,10 @@ class FaultStack(stack_harness.Stack):
         self._selected({service: tag})
 
     def deselect(self, service=EXTRA):
-        """Have the inventory ask for it no more, and take it away by hand."""
+        """Have the inventory ask for it no more, and `site` take it away: it would come back as it was otherwise."""
         self.services = tuple(one for one in self.services if one != service)
         self._selected({})
+        self.play("site", check=False)
         self.docker("rm", "--force", self.container(service), check=False)
         shutil.rmtree(self.config / service, ignore_errors=True)
 

@@ -69,8 +69,10 @@ def test_port_that_somebody_has(cells):
 
 
 @full
-def test_port_stolen(cells):
-    row = cells.cell("site", "port stolen", RECREATING, acts.steal(inject.compose_runs), prepare=acts.changed)
+def test_port_stolen(stacks):
+    # An app that takes a moment to stop leaves its port free for that long.
+    slow = stacks("slow", faults_stop="1.5")
+    row = slow.cell("site", "port stolen", RECREATING, acts.steal(inject.compose_runs), prepare=acts.changed)
     assert row["rc"] != 0, row
 
 

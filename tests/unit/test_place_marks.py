@@ -43,3 +43,27 @@ def test_another_directory_in_the_inventory_is_a_new_one(bundle, tmp_path):
     assert place_marks.problems(other) == []
     place_marks.mark(other)
     assert (tmp_path / "other" / place_marks.MARK).exists() and place_marks.problems(other) == []
+
+
+def container(bundle, source):
+    labels = {
+        "com.docker.compose.project": "mine",
+        "com.docker.compose.project.working_dir": bundle["project"]["path"],
+    }
+    return {"Name": "/sonarr", "Config": {"Labels": labels}, "Mounts": [{"Type": "bind", "Source": source}]}
+
+
+def test_the_directory_of_an_app_whose_container_is_there_is_not_made_anew(bundle, tmp_path):
+    directory = str(tmp_path / "config" / "sonarr")
+    bundle["project"]["name"] = "mine"
+    bundle["services"] = {"sonarr": {"config_dir": directory}, "radarr": {"config_dir": None}}
+    ours = container(bundle, directory)
+    (found,) = place_marks.gone(bundle, [ours])
+    assert "the configuration of sonarr, is gone" in found["what"] and "docker rm -f sonarr" in found["remedy"]
+    (tmp_path / "config" / "sonarr").mkdir()
+    assert place_marks.gone(bundle, [ours]) == []
+    # Somebody else's container, or one that was made on another directory, says nothing.
+    (tmp_path / "config" / "sonarr").rmdir()
+    stranger = container(bundle, directory)
+    stranger["Config"]["Labels"]["com.docker.compose.project"] = "another"
+    assert place_marks.gone(bundle, [stranger, container(bundle, "/elsewhere")]) == []
