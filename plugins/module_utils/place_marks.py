@@ -62,7 +62,7 @@ def gone(bundle, containers):
                         "%s, the configuration of %s, is gone, and its container is still there" % (path, name),
                         "mediastack_config_path",
                         path,
-                        "put it back from where it is now or from a backup. If it is meant to begin anew: docker rm -f %s"
+                        "put it back, from where it is or from a backup. If it is to begin anew: docker rm -f %s"
                         % name_of(container),
                     )
                 )
