@@ -42,7 +42,7 @@ def goal(service):
 
 
 def choose(services, project, recorded, targets=None):
-    """service → Chosen.
+    """service → Chosen. A service whose container never got well (its first release is bad) is taken for a new one.
 
     `services`: of the bundle; `recorded`: service → {image, digest, image_id} of the present generation; `targets`:
     service → {image, digest} that `update` brings it to, or {image, image_id} that `rollback` does.
@@ -53,15 +53,22 @@ def choose(services, project, recorded, targets=None):
         target, known = (targets or {}).get(name), recorded.get(name)
         if target:
             found[name] = Chosen(target["image"], target.get("digest"), target.get("image_id"), TARGET)
-        elif containers:
+        elif containers and (known or _is_well(containers[0])):
             one = containers[0]
             found[name] = Chosen(one.requested_image, None, one.image_id, KEPT)
-        elif known:
+        elif known and not containers:
             found[name] = Chosen(known["image"], known.get("digest"), known.get("image_id"), RECORDED)
         else:
             image, digest = goal(service)
             found[name] = Chosen(image, digest, None, LOCKED if service.get("locked") else ASKED)
     return found
+
+
+def _is_well(container):
+    """Whether a container that no run has remembered is one to keep: what never ran well follows the inventory."""
+    if container.status not in ("running", "paused"):
+        return False
+    return container.health == "healthy" or (container.health in (None, "starting") and not container.restart_count)
 
 
 def differences(services, chosen, digests):

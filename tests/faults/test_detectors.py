@@ -13,7 +13,6 @@ import threading
 
 import fault_data
 import pytest
-from fault_inject import kill_container
 from fault_polls import Polls
 from fault_proxy import FaultProxy
 from fault_stack import PLAIN, STEADY, TARGET
@@ -28,7 +27,7 @@ BODY = b"0123456789" * 100
 def test_what_is_not_well_is_seen(cells):
     stack = cells.stack
     assert cells.unwell() == []
-    kill_container(stack.container(PLAIN))
+    stack.docker("stop", "--time", "0", stack.container(PLAIN))
     assert [found for found in cells.unwell() if PLAIN in found]
     stack.play("site")
     assert cells.unwell() == []

@@ -24,8 +24,10 @@ class Project:
         """As engine_state.Project."""
         if name not in self.images:
             return []
-        image, identifier = self.images[name]
-        return [types.SimpleNamespace(requested_image=image, image_id=identifier)]
+        image, identifier, *state = self.images[name]
+        status, health, restarts = state or ("running", "healthy", 0)
+        seen = {"requested_image": image, "image_id": identifier, "status": status, "health": health}
+        return [types.SimpleNamespace(**seen, restart_count=restarts)]
 
 
 def service(image, lock=None):
@@ -37,6 +39,27 @@ def test_what_runs_is_kept_whatever_inventory_and_lock_say():
     assert choose(services, Project(sonarr=("sonarr:1", "id1")), {}) == {
         "sonarr": Chosen("sonarr:1", None, "id1", "kept")
     }
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [
+        (("running", "healthy", 7), True),
+        (("running", None, 0), True),
+        (("running", "starting", 0), True),
+        (("paused", "healthy", 0), True),
+        (("restarting", None, 4), False),
+        (("running", None, 4), False),
+        (("running", "unhealthy", 0), False),
+        (("exited", None, 0), False),
+    ],
+)
+def test_a_first_release_that_never_got_well_is_not_kept_unless_it_is_remembered(state, kept):
+    services = {"sonarr": service("sonarr:2")}
+    project = Project(sonarr=("sonarr:1", "id1", *state))
+    assert (choose(services, project, {})["sonarr"].image == "sonarr:1") is kept
+    recorded = {"sonarr": {"image": "sonarr:1", "digest": None, "image_id": "id1"}}
+    assert choose(services, project, recorded)["sonarr"] == Chosen("sonarr:1", None, "id1", "kept")
 
 
 def test_what_is_gone_comes_back_as_it_was():
