@@ -125,7 +125,7 @@ class Cells:
             state = one["State"]
             if service not in self.stack.expected:
                 found.append(f"{service} should not be there")
-            elif not state["Running"] or state.get("Restarting"):
+            elif state["Status"] != "running":
                 found.append(f"{service} is {state['Status']}")
             elif first.get(service, {}).get("State", {}).get("StartedAt") != state["StartedAt"]:
                 found.append(f"{service} restarted")
