@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Mapping, NamedTuple, Sequence
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import netns
+from ansible_collections.homelab.mediastack.plugins.module_utils import gate, netns
 from ansible_collections.homelab.mediastack.plugins.module_utils import wanted as wanted_services
 from ansible_collections.homelab.mediastack.plugins.module_utils.wanted import layers, needs_of_containers, selection
 
@@ -282,6 +282,10 @@ def _differences(view, container):
         found.append((START, "it is paused"))
     elif container.status == "exited" and not container.completed:
         found.append((START, "it is not running (ended with code %d)" % container.exit_code))
+    elif container.status == "restarting" and container.restart_count >= gate.LOOP_RESTARTS:
+        # The engine waits ever longer between two attempts, up to a minute. What it fell over may be gone since then:
+        # a full disk that has room again.
+        found.append((RESTART, "it fell over %d times in a row" % container.restart_count))
     return found
 
 

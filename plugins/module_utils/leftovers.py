@@ -88,11 +88,11 @@ class Leftovers:
         """kind → paths of what stays; `purged`: config directories that go."""
         stays = {name: [self._paths[name]] for name in ("config", *_NEVER) if os.path.isdir(self._paths[name])}
         if "config" in stays:
-            here = {os.path.join(self._paths["config"], name) for name in os.listdir(self._paths["config"])}
+            here = {os.path.join(self._paths["config"], name) for name in place_marks.held(self._paths["config"])}
             if here <= set(purged):
                 del stays["config"]
         backups = self._paths.get("backup")
-        if backups and os.path.isdir(backups) and os.listdir(backups):
+        if backups and place_marks.held(backups):
             stays["backups"] = [backups]
         if self.edited:
             stays["edited files"] = self.edited
@@ -119,8 +119,11 @@ class Leftovers:
         """Remove what belonged to the configuration; the directories that we made for it, where they are empty."""
         for path in self.memory:
             _unlink(path)
-        if self._paths["config"] in self.made:
-            _rmdir(self._paths["config"])
+        for path in filter(None, (self._paths["config"], self._paths.get("backup"))):
+            if os.path.isdir(path) and not place_marks.held(path):
+                _unlink(os.path.join(path, place_marks.MARK))
+            if path in self.made:
+                _rmdir(path)
 
     def tidy(self):
         """Where nothing is left to remember, no trace of the run itself stays either."""

@@ -44,6 +44,11 @@ def problems(bundle):
     return found
 
 
+def held(path):
+    """Names in a directory, sorted, apart from our mark: what somebody would miss. [] when it is not there."""
+    return sorted(set(os.listdir(path)) - {MARK}) if os.path.isdir(path) else []
+
+
 def gone(bundle, containers):
     """Problems of preflight: config directories that are gone although a container of ours was made on them.
 

@@ -93,12 +93,14 @@ class Progress:
             self._timer = None
 
     def _write(self, record):
-        temporary = "%s.tmp" % self._path
+        # Named as `atomic_files` names them: what a killed run leaves, the next one finds and removes.
+        directory, name = os.path.split(self._path)
+        temporary = os.path.join(directory, ".%s.mediastack-%s.tmp" % (name, os.urandom(6).hex()))
         # Before the first run there is no directory, and none is made for this.
         with contextlib.suppress(OSError):
             if not self._made:
-                _sweep(os.path.dirname(self._path))
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+                _sweep(directory)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "w", encoding="utf-8") as handle:
                 json.dump(record, handle)
             os.replace(temporary, self._path)

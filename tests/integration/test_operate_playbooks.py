@@ -214,5 +214,5 @@ def test_remove_takes_the_stack_and_its_configuration_only_with_the_hosts_name(s
 
     code, shown = on_terminal(stack, "remove", "-e", "purge_config=true", answer=("to go on:", "box"))
     assert code == 0, shown
-    assert sorted(path.name for path in stack.base.iterdir()) == ["backups", "downloads", "media"]
+    assert sorted(path.name for path in stack.base.iterdir()) == ["downloads", "media"]
     assert h.changed(stack.play("remove", "-e", "purge_config=true", "-e", "confirm=box")) == 0

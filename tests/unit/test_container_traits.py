@@ -205,27 +205,6 @@ def test_nothing_is_written_where_nothing_differs(place):
     assert record_file(place).stat().st_ino == before
 
 
-def test_it_costs_next_to_nothing(place):
-    raws = []
-    for number in range(25):
-        raw = anew(sonarr(), f"{number:064x}")
-        raw["Config"]["Labels"]["com.docker.compose.service"] = f"app{number}"
-        raws.append(raw)
-    made(place, *raws)
-    looked_at = project(*raws)
-    best = min(_seconds(place, looked_at) for _turn in range(10))
-    assert best < 0.005, best
-
-
-def _seconds(place, looked_at):
-    # Not by the clock: other tests may be running.
-    start = time.process_time()
-    record = made_record.Made(place)
-    record.changed(looked_at)
-    record.remember(looked_at)
-    return time.process_time() - start
-
-
 # The decision
 
 

@@ -49,7 +49,7 @@ def actions(plan):
         ),
         ("interrupted_recreate", {"sonarr": "start"}),
         ("interrupted_before_rename", {"sonarr": "create"}),
-        ("every_kind", {"failed": "start", "nostart": "create"}),
+        ("every_kind", {"failed": "start", "looping": "restart", "nostart": "create"}),
     ],
 )
 def test_states(state, expected):
@@ -189,6 +189,15 @@ def test_absent_names_every_container():
     plan = convergence.plan_absent(recorded("well"))
     assert len(plan.remove) == 4
     assert set(actions(plan).values()) == {"remove"}
+
+
+@pytest.mark.parametrize(("restarts", "expected"), [(2, {}), (3, {"sonarr": "restart"})])
+def test_what_falls_over_again_and_again_gets_a_fresh_start(restarts, expected):
+    """The engine's next attempt may be a minute away, and what it fell over gone."""
+    [raw] = [copy.deepcopy(one.raw) for one in recorded("well").containers if one.service == "sonarr"]
+    raw["State"]["Status"], raw["RestartCount"] = "restarting", restarts
+    project = Project("media", "/srv/mediastack/compose", [Container(raw)])
+    assert actions(convergence.plan_present(as_it_is(project), project)) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import types
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import docker_cli, images
+from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, docker_cli, images
 from ansible_collections.homelab.mediastack.plugins.module_utils.gate import FAILED, SETTLED, WAITING, Gate, Verdict
 from ansible_collections.homelab.mediastack.plugins.module_utils.progress import (
     PAUSE,
@@ -121,6 +121,16 @@ def test_nobody_watches(project, token):
     progress.close()
     SILENT.say("x")
     assert state(project) == []
+
+
+def test_what_a_run_killed_while_it_wrote_has_left_is_found_by_the_next(project, monkeypatch):
+    def killed(*_paths):
+        raise OSError
+
+    monkeypatch.setattr(os, "replace", killed)
+    Progress(project, TOKEN).say("pulling images")
+    [left] = state(project)
+    assert atomic_files.left_behind([project / ".mediastack"]) == [str(project / ".mediastack" / left)]
 
 
 def test_it_never_fails_the_run(tmp_path, project):
