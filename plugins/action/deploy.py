@@ -266,7 +266,7 @@ def _health_args(services, values, host):
         "host": host,
         "project_name": values["mediastack_project_name"],
         "project_path": paths["project"],
-        "paths": {name: paths[name] for name in ("base", "media", "downloads")},
+        "paths": bundle.disks_of(paths),
         "timeout": values["mediastack_health_timeout"],
         "grace": 60,
         "wait": values["mediastack_wait_timeout"],

@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
         arguments.setdefault("timeout", values["mediastack_health_timeout"])
         arguments.setdefault("disk_warn_percent", values["mediastack_disk_warn_percent"])
         arguments.setdefault("disk_critical_percent", values["mediastack_disk_critical_percent"])
-        arguments.setdefault("paths", {name: paths[name] for name in ("base", "media", "downloads")})
+        arguments.setdefault("paths", bundle.disks_of(paths))
         members = [
             service["name"]
             for service in arguments["services"]

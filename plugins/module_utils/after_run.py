@@ -1,6 +1,8 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a module does after its run, in the same call: ask every service how it is, and compare the forwarded port."""
+"""What a module does after its run, in the same call: ask every service how it is, look whether the disk of the
+configuration has room, and compare the forwarded port.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ def look(result, error, check, bundle, health, forwarding, progress):
     # What is held is not what this run was to bring about; `status` tells of it.
     health = dict(health, services=[one for one in health["services"] if one["name"] not in result["left"]])
     if health["services"] and not check:
-        from ansible_collections.homelab.mediastack.plugins.module_utils import health_sweep
+        from ansible_collections.homelab.mediastack.plugins.module_utils import disk_health, health_model, health_sweep
 
         progress.later("asking every service how it is")
-        result["health"] = health_sweep.result(say=progress.say, **health)
+        found = health_sweep.result(say=progress.say, **health)
+        found["services"] += disk_health.full(found["disks"], health["host"])
+        result["health"] = dict(found, healthy=health_model.is_healthy(found["services"]))
     if forwarding:
         progress.later("comparing the forwarded port")
         _forward(result, forwarding, bundle, health, check)

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.health_model import DEGRADED, UNHEALTHY, UNKNOWN, row
 
+# Nothing that an app does succeeds with less: a database's next write fails.
+FULL_BYTES = 1 << 20
+#: Where apps write all the time. Full media or downloads are no reason for a run to fail.
+WRITTEN = ("base", "config")
 _UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 
 
@@ -30,6 +34,22 @@ def rows(disks, host, warn_percent, critical_percent):
             service = {"name": "(disk %s)" % name, "title": "Disk %s" % name}
             found.append(row(service, host, status, message))
     return found
+
+
+def full(disks, host):
+    """An entry for the file system of configuration when it is full, whatever the apps still answer. `disks`: as above.
+
+    They go on answering until their next write to it fails, which may be after a run has ended.
+    """
+    for name in WRITTEN:
+        disk = disks.get(name) or {}
+        if disk.get("free_bytes", FULL_BYTES) < FULL_BYTES:
+            message = "%s is full, %s free: apps fail as soon as they write; make room, then run site" % (
+                disk["path"],
+                size(disk["free_bytes"]),
+            )
+            return [row({"name": "(disk %s)" % name, "title": "Disk %s" % name}, host, UNHEALTHY, message)]
+    return []
 
 
 def _judge(disk, warn_percent, critical_percent):

@@ -49,6 +49,11 @@ def paths_of(settings):
     }
 
 
+def disks_of(paths):
+    """Those of `paths_of` whose disks a look at the stack's health is about: name → path."""
+    return {name: paths[name] for name in ("base", "config", "media", "downloads")}
+
+
 def build(catalogue, stack, settings, render_env):
     """The bundle.
 

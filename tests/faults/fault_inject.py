@@ -122,6 +122,8 @@ def steal_port(run, port, seconds=120):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         thief = socket.socket()
+        # Connections that have just ended do not keep the port then; somebody who listens does.
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             thief.bind(("127.0.0.1", port))
             thief.listen()

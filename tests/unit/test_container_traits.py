@@ -7,7 +7,6 @@ from __future__ import annotations
 import copy
 import json
 import pathlib
-import time
 
 import pytest
 from test_convergence import as_it_is

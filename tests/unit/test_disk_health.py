@@ -60,3 +60,19 @@ def test_a_disk_that_cannot_be_looked_at_is_unknown():
 )
 def test_sizes(number, words):
     assert disk_health.size(number) == words
+
+
+@pytest.mark.parametrize(
+    ("disks", "full"),
+    [
+        ({"base": disk(100.0, free_bytes=1 << 20), "config": disk(100.0, free_bytes=1 << 20)}, []),
+        ({"base": disk(50.0), "config": disk(100.0, free_bytes=4096, path="/srv/config")}, ["(disk config)"]),
+        ({"base": disk(100.0, free_bytes=0), "config": disk(100.0, free_bytes=0)}, ["(disk base)"]),
+        ({"media": disk(100.0, free_bytes=0), "base": {"path": "/srv", "error": "no answer"}}, []),
+        ({}, []),
+    ],
+)
+def test_a_full_disk_of_configuration_is_told_whatever_the_thresholds_are(disks, full):
+    rows = disk_health.full(disks, "nas")
+    assert [row["name"] for row in rows] == full
+    assert all(row["status"] == "UNHEALTHY" and "make room" in row["message"] for row in rows)
