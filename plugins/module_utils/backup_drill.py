@@ -290,17 +290,7 @@ class Drill:
         }
         with contextlib.suppress(FileError):
             backup_state.update(self.path, drill=drill)
-        backup_state.audit(
-            self.path,
-            txn=self.snapshot.id,
-            verb="drill",
-            who=self.who,
-            started=self.started,
-            ended=backup_state.now(),
-            result="failed" if self.why else "committed",
-            services={},
-            why=self.why,
-        )
+        backup_state.audit_run(self.path, self.snapshot.id, "drill", self.who, self.started, self.why)
 
     def result(self):
         """All that there is to say."""

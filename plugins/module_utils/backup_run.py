@@ -277,17 +277,7 @@ class Backup:
         with contextlib.suppress(FileError):
             if parts and os.path.isdir(os.path.join(self.path, ".mediastack")):
                 backup_state.update(self.path, **parts)
-        backup_state.audit(
-            self.path,
-            txn=last["id"] or "",
-            verb="backup",
-            who=self.who,
-            started=self.started,
-            ended=backup_state.now(),
-            result="failed" if self.why else "committed",
-            services={},
-            why=self.why,
-        )
+        backup_state.audit_run(self.path, last["id"] or "", "backup", self.who, self.started, self.why)
 
     def _summary(self):
         return {

@@ -87,6 +87,21 @@ def audit(project_path, **entry):
             handle.write(line)
 
 
+def audit_run(project_path, identifier, verb, who, started, why):
+    """Add the line of a backup or a drill that ends now. `why`: it failed; empty: it did not."""
+    audit(
+        project_path,
+        txn=identifier,
+        verb=verb,
+        who=who,
+        started=started,
+        ended=now(),
+        result="failed" if why else "committed",
+        services={},
+        why=why,
+    )
+
+
 def now():
     """This moment as records have it: UTC, ISO 8601, whole seconds."""
     return iso(datetime.datetime.now(datetime.timezone.utc))

@@ -7,6 +7,7 @@ Their links in a `.wants` directory are what `systemctl enable` makes; here by h
 
 from __future__ import annotations
 
+import abc
 import os
 import re
 import subprocess
@@ -25,7 +26,7 @@ _SYSTEMCTL_SECONDS = 60
 AUTO, ALWAYS = "auto", "true"
 
 
-class HostUnit:
+class HostUnit(abc.ABC):
     """A unit of one bundle: what is to be there, and what is. A subclass says which."""
 
     #: The setting, and the page that tells what to do where there is no systemd.
@@ -49,17 +50,20 @@ class HostUnit:
         self.wanted = wish == ALWAYS or (wish == AUTO and not obstacle and self._engine_is_a_unit())
         self.files = self.entries(bundle) if self.wanted else []
 
+    @abc.abstractmethod
+    @abc.abstractmethod
     def name(self, project):
         """File name of the unit that is enabled."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
+    @abc.abstractmethod
     def wish(self, bundle):
         """What the bundle says: auto, true or false."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
+    @abc.abstractmethod
     def entries(self, bundle):
         """The unit, and what it needs, as files of the bundle."""
-        raise NotImplementedError
 
     def _obstacle(self):
         if not os.path.isdir(self._root + "/run/systemd/system"):

@@ -139,19 +139,20 @@ duration_ms:
   returned: always
 """
 
-import atexit
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import backup_run
-from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker
-from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
+from ansible_collections.homelab.mediastack.plugins.module_utils import backup_call, backup_run
+
+
+class _Backup(backup_run.Backup):
+    def result(self):
+        """With a diff."""
+        told = "".join("%s\n" % action for action in self.actions)
+        return dict(super().result(), diff={"before": "", "after": told})
 
 
 def main():
     """Arguments in, results out."""
-    started = time.monotonic()
     module = AnsibleModule(
         argument_spec={
             "project_path": {"type": "path"},
@@ -163,32 +164,19 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    if not given["project_path"]:
-        module.fail_json(msg="project_path is not given: name the directory of the Compose project")
-    progress = Progress(given["project_path"], None if module.check_mode else given["progress"])
-    atexit.register(progress.close)
-    result, error = {}, None
-    try:
-        made = backup_run.Backup(
+
+    def make(docker, progress):
+        return _Backup(
             given["project_path"],
-            Docker(),
+            docker,
             given["services"],
             who=given["who"],
             progress=progress,
             check=module.check_mode,
             lock_timeout=given["lock_timeout"],
         )
-        try:
-            made.run()
-        finally:
-            result = made.result()
-    except backup_run.ERRORS as failure:
-        error = str(failure)
-    result["diff"] = {"before": "", "after": "".join("%s\n" % action for action in result.get("actions", []))}
-    result["duration_ms"] = round((time.monotonic() - started) * 1000)
-    if error:
-        module.fail_json(msg=error, **result)
-    module.exit_json(**result)
+
+    backup_call.carry_out(module, make, backup_run.ERRORS)
 
 
 if __name__ == "__main__":

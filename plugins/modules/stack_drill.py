@@ -109,19 +109,13 @@ duration_ms:
   returned: always
 """
 
-import atexit
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import backup_drill
-from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker
-from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
+from ansible_collections.homelab.mediastack.plugins.module_utils import backup_call, backup_drill
 
 
 def main():
     """Arguments in, results out."""
-    started = time.monotonic()
     module = AnsibleModule(
         argument_spec={
             "project_path": {"type": "path"},
@@ -134,15 +128,11 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    if not given["project_path"]:
-        module.fail_json(msg="project_path is not given: name the directory of the Compose project")
-    progress = Progress(given["project_path"], None if module.check_mode else given["progress"])
-    atexit.register(progress.close)
-    result, error = {}, None
-    try:
-        drill = backup_drill.Drill(
+
+    def make(docker, progress):
+        return backup_drill.Drill(
             given["project_path"],
-            Docker(),
+            docker,
             given["backup"],
             given["services"],
             timeout=given["timeout"],
@@ -150,16 +140,8 @@ def main():
             check=module.check_mode,
             who=given["who"],
         )
-        try:
-            drill.run()
-        finally:
-            result = drill.result()
-    except backup_drill.ERRORS as failure:
-        error = str(failure)
-    result["duration_ms"] = round((time.monotonic() - started) * 1000)
-    if error:
-        module.fail_json(msg=error, **result)
-    module.exit_json(**result)
+
+    backup_call.carry_out(module, make, backup_drill.ERRORS)
 
 
 if __name__ == "__main__":

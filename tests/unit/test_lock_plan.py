@@ -53,7 +53,7 @@ def registry():
 
 def locked(*pairs):
     entries = [Entry(service, image, digest, {"linux/amd64": digest}, LONG_AGO) for service, image, digest in pairs]
-    return lock_file.merged(Lock("/home/me/mediastack.lock.yml"), entries)
+    return lock_file.merged(Lock("/etc/stack/mediastack.lock.yml"), entries)
 
 
 def wants(**services):
@@ -73,7 +73,7 @@ def runs(refused=None, **services):
 
 def plan(registry, images, surveys=None, lock=None, **options):
     request = lock_plan.Request(images=images, surveys=surveys or {}, **options)
-    return lock_plan.plan(request, lock or Lock("/home/me/mediastack.lock.yml"), registry, NOW)
+    return lock_plan.plan(request, lock or Lock("/etc/stack/mediastack.lock.yml"), registry, NOW)
 
 
 def digests(done):
@@ -196,7 +196,7 @@ def test_from_the_lock_alone_what_it_lacks_is_an_error(registry):
         plan(registry, {"nas": wants(sonarr=SONARR, radarr=RADARR)}, from_lock=True)
     assert len(error.value.problems) == 2
     assert (
-        f"sonarr: {SONARR} is not in /home/me/mediastack.lock.yml, and -e from_lock=true asks no registry"
+        f"sonarr: {SONARR} is not in /etc/stack/mediastack.lock.yml, and -e from_lock=true asks no registry"
         in error.value.problems[0]
     )
     assert "-e lock_only=true" in error.value.problems[0]
