@@ -42,10 +42,13 @@ test-promises: setup-test engine  ## the integration tests that hold something a
 	@tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 --junitxml=build/test/promises.xml \
 	   -m alone tests/integration
 
-test-long: setup-test engine  ## the long forms: every engine with every Compose version, ten kills
+long_tests = MEDIASTACK_TEST_LONG=1 MEDIASTACK_TEST_KILLS=10 tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15
+
+test-long: setup-test engine  ## every integration test, also those that `make test` leaves out: each engine with each Compose version, ten kills
 	@mkdir -p build/test
-	@MEDIASTACK_TEST_LONG=1 MEDIASTACK_TEST_KILLS=10 tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 \
-	   --junitxml=build/test/long.xml tests/integration
+	@tests/tools/with_engine.sh .venv/bin/python tests/lab/bin/images build
+	@rc=0; $(long_tests) --junitxml=build/test/long.xml -n 4 --dist loadfile -m "not alone" tests/integration || rc=$$?; \
+	   $(long_tests) --junitxml=build/test/long-alone.xml -m "alone" tests/integration && exit $$rc
 
 test-molecule: setup-test engine  ## the molecule scenario, with testinfra
 	@MOLECULE_GLOB='molecule/*/molecule.yml' PYTEST_ADDOPTS="-p no:pytest-ansible '--junitxml=$(CURDIR)/build/test/molecule.xml'" ANSIBLE_CONFIG= \

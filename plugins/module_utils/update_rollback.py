@@ -42,7 +42,9 @@ def roll_back(run, error):
         # What failed has nothing to do with what was moved.
         run.commit()
         raise error
-    run.txn.at(journal.ROLLING_BACK, back=back, why=str(error))
+    # Neither a killed docker program nor a generation that ran well once makes an image one that is held back.
+    refuse = back if failed and entry["verb"] == update_ask.UPDATE else []
+    run.txn.at(journal.ROLLING_BACK, back=back, refuse=refuse, why=str(error))
     finish(run, str(error), failures)
 
 
@@ -59,7 +61,7 @@ def finish(run, why, failures=()):
             failures=list(failures),
         ) from error
     stayed = [name for name in entry["services"] if name not in back]
-    _refuse(run, back, why)
+    _refuse(run, entry.get("refuse", []), why)
     if stayed:
         run.finish_commit(stayed)
     else:
@@ -106,9 +108,9 @@ def _was(run, name):
     )
 
 
-def _refuse(run, back, why):
+def _refuse(run, names, why):
     known = refused.read(run.path)
-    for name in back:
+    for name in names:
         to = run.txn.entry["services"].get(name, {}).get("to")
         if to:
             known[name] = dict(to, why=" ".join(why.split())[:300], when=generations.now(), txn=run.txn.id)

@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_configure(config):
-    """Tests marked `long` repeat what a short one shows, with more versions or more turns."""
+    """Tests marked `long` take long and have a shorter one beside them, or are about what seldom changes."""
     config.addinivalue_line("markers", "long: only in `make test-long` (MEDIASTACK_TEST_LONG=1)")
     config.addinivalue_line("markers", "alone: measures against a clock; runs in `make test-promises`, beside nothing")
 

@@ -265,6 +265,7 @@ def test_include_role_as_root_without_sudo(collections, inventory, host):
     assert states() == {"gluetun": "running", "qbittorrent": "running", "sonarr": "running"}
 
 
+@pytest.mark.long
 def test_include_role_with_become_and_a_password_finds_nothing_to_do(collections, inventory, host):
     """What root made, the user with sudo's password finds as it should be."""
     path = with_connection_plugin(collections)

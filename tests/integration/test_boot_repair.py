@@ -226,6 +226,7 @@ def test_foreign_containers_of_the_same_project_name_are_not_touched(stack, tmp_
     assert docker("inspect", *found) == before
 
 
+@pytest.mark.long
 def test_two_repairs_at_once(stack):
     restarted(stack)
     both = [repair_lab.start(stack) for _turn in range(2)]
@@ -236,6 +237,7 @@ def test_two_repairs_at_once(stack):
     assert len(done) == len(APPS), outputs
 
 
+@pytest.mark.long
 def test_a_repair_waits_for_a_run_that_holds_the_lock_and_names_it_when_that_takes_too_long(stack):
     restarted(stack)
     with run_lock.RunLock(str(stack.path), "compose_stack state=present", 5):
@@ -258,6 +260,7 @@ def test_a_repair_does_not_hide_that_a_run_before_it_was_interrupted(stack):
     assert json.loads(record.read_text()) == earlier
 
 
+@pytest.mark.long
 def test_what_a_killed_repair_has_stopped_is_started_by_the_next_one(labs):
     lab = labs()
     lab.vpn("qbittorrent", "sabnzbd")
@@ -280,6 +283,7 @@ def test_what_a_killed_repair_has_stopped_is_started_by_the_next_one(labs):
     assert all_inside(lab, ("qbittorrent", "sabnzbd"))
 
 
+@pytest.mark.long
 def test_gluetun_that_does_not_get_well_is_a_readable_failure_and_nothing_runs_outside(labs):
     lab = labs()
     lab.vpn("qbittorrent")

@@ -61,6 +61,7 @@ def test_no_op_asks_the_engine_twice_and_never_compose(lab, monkeypatch):
     assert calls == ["ps", "inspect"]
 
 
+@pytest.mark.long
 def test_no_op_of_25_services_is_quick(lab):
     lab.vpn("qbittorrent", "sabnzbd")
     for number in range(22):
@@ -230,6 +231,7 @@ def test_missing_image_stops_the_run_before_anything_changes(lab):
     assert (lab.path / "compose.core.yml").read_text() == files
 
 
+@pytest.mark.long
 def test_one_service_that_cannot_start_does_not_keep_the_others_from_it(lab):
     lab.add("sonarr").add("radarr", command=["/no/such/program"]).add("bazarr", after=["radarr"]).add("lidarr")
     result, error = lab.attempt()

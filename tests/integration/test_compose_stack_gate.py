@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from compose_stack_lab import QUICK, docker, until
 
 
@@ -86,6 +87,7 @@ def test_stopped_by_somebody_while_it_waits_is_started_again(lab):
     assert lab.one("jellyfin")["State"]["Health"]["Status"] == "healthy"
 
 
+@pytest.mark.long
 def test_out_of_order_restart_of_gluetun_during_the_gate_is_repaired(lab):
     slow = dict(QUICK, test=["CMD", "test", "-e", "/tmp/ready"], retries=60)
     lab.vpn("qbittorrent").add(

@@ -106,6 +106,7 @@ def test_what_somebody_started_by_hand_is_held_no_longer(held):
     assert held.record == {} and held.lab.lives() == before
 
 
+@pytest.mark.long
 def test_a_stopped_gluetun_keeps_what_lives_in_its_network_down_too(behind):
     result = behind.both("stop", "gluetun")
     assert "qbittorrent is stopped too: it lives in the network of gluetun" in result["messages"]
@@ -116,6 +117,7 @@ def test_a_stopped_gluetun_keeps_what_lives_in_its_network_down_too(behind):
     behind.nothing("site")
 
 
+@pytest.mark.long
 def test_restart_leaves_what_is_held_unless_it_is_named(behind):
     behind.ask("stop", "gluetun")
     before = behind.lab.lives()
@@ -190,6 +192,7 @@ def test_what_was_started_goes_when_nothing_holds_it(held, lidarr, how):
     assert result["render_also"] == []
 
 
+@pytest.mark.long
 def test_a_disconnected_vpn_is_left_alone_and_connects_when_it_is_let_go_of(behind):
     holds.record(str(behind.lab.path), [holds.VPN], holds.VPN_STOP, "anna@laptop", "vpn_stop")
     assert set(behind.nothing("site")["left"]) == {"gluetun", "qbittorrent"}

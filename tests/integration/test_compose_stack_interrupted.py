@@ -80,6 +80,7 @@ def test_killed_at_random_moments(labs, version):
     assert killed >= KILLS // 2, "the runs were over before they were killed"
 
 
+@pytest.mark.long
 def test_compose_killed_while_it_waits_for_a_stubborn_container(lab):
     """Compose leaves `<id>_name` behind then, and its own next `up` never repairs the name."""
     lab.add("sonarr", command=STUBBORN, stop_grace_period="6s").add("radarr")
@@ -119,6 +120,7 @@ def test_created_but_never_started(lab):
     sound(lab)
 
 
+@pytest.mark.long
 def test_two_runs_of_compose_at_once_are_repaired(lab):
     """Compose has no lock: two recreates at once leave containers with wrong names, or none."""
     lab.add("sonarr").add("radarr").add("lidarr")
@@ -176,6 +178,7 @@ def test_second_run_stops_with_the_holders_name(lab):
     sound(lab)
 
 
+@pytest.mark.long
 def test_a_killed_run_stays_locked_until_its_compose_has_ended(lab):
     """The compose process of a killed module goes on; a second run beside it would wreck the project."""
     lab.add("sonarr", command=STUBBORN, stop_grace_period="6s")

@@ -64,6 +64,7 @@ def test_gluetun_recreated_by_hand_leaves_orphans_that_are_recreated(lab):
     repaired(lab, {"gluetun": "none", "qbittorrent": "recreate", "sabnzbd": "recreate"})
 
 
+@pytest.mark.long
 def test_stopped_gluetun_starts_before_its_dependents(lab):
     lab.vpn("qbittorrent", "sabnzbd")
     lab.run()
@@ -71,6 +72,7 @@ def test_stopped_gluetun_starts_before_its_dependents(lab):
     repaired(lab, {"gluetun": "start", "qbittorrent": "restart", "sabnzbd": "restart"})
 
 
+@pytest.mark.long
 def test_crashed_gluetun(lab):
     lab.vpn("qbittorrent", "sabnzbd")
     lab.run()
@@ -143,6 +145,7 @@ def test_dependents_stop_when_the_new_gluetun_does_not_come_up(lab):
     assert result["services"]["qbittorrent"]["state"] == "exited"
 
 
+@pytest.mark.long
 def test_subset_run_takes_the_dependents_along(lab):
     lab.vpn("qbittorrent").add("sonarr")
     lab.run()
@@ -152,6 +155,7 @@ def test_subset_run_takes_the_dependents_along(lab):
     assert lab.same_network("qbittorrent", "gluetun")
 
 
+@pytest.mark.long
 def test_vpn_switched_off_and_on(lab):
     """The apps leave gluetun's network, gluetun goes; and back."""
     lab.vpn("qbittorrent").add("sonarr")

@@ -55,6 +55,7 @@ def test_plain_project(labs, version):
     assert forecast_and_run(lab)["changed"] is False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_service_keeps_its_image_when_its_definition_changes(moving_image, labs, version):
     """A tag that moved is no change, not even of the hash that Compose makes with the image it kept."""
@@ -160,6 +161,7 @@ def playbook(lab, tmp_path, bundle, *arguments):
     )
 
 
+@pytest.mark.long
 def test_through_ansible_secrets_do_not_show(lab, tmp_path):
     lab.add("sonarr", environment={"KEY": "${KEY}"})
     lab.secrets["key"] = {"value": "s3cr3t-of-the-vault"}

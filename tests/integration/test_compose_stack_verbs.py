@@ -101,6 +101,7 @@ def test_restarting_gluetun_restarts_what_lives_in_it_after_it(lab):
     assert lab.same_network("qbittorrent", "gluetun")
 
 
+@pytest.mark.long
 def test_restarting_a_dependent_whose_parent_is_down(lab):
     lab.vpn("qbittorrent")
     lab.run()
@@ -109,6 +110,7 @@ def test_restarting_a_dependent_whose_parent_is_down(lab):
     assert lab.same_network("qbittorrent", "gluetun")
 
 
+@pytest.mark.long
 def test_restarting_a_dependent_whose_parent_is_gone(lab):
     lab.vpn("qbittorrent")
     lab.run()
@@ -119,6 +121,7 @@ def test_restarting_a_dependent_whose_parent_is_gone(lab):
     assert lab.names() == lab.expected_names()
 
 
+@pytest.mark.long
 def test_restart_keeps_the_image_even_where_it_must_recreate(lab):
     build_image("mscs-drift:1", "old")
     try:
@@ -147,6 +150,7 @@ def test_restarted_never_renders_nor_changes_a_definition(lab):
     assert (lab.path / "compose.core.yml").read_text() == text
 
 
+@pytest.mark.long
 def test_restarting_everything(lab):
     lab.vpn("qbittorrent", "sabnzbd").add("sonarr")
     lab.run()

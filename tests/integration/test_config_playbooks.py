@@ -142,6 +142,7 @@ def test_show(home):
     assert "\x1b" not in done.stdout and "changed=0" in done.stdout
 
 
+@pytest.mark.long
 def test_show_some(home):
     done = home.play("config_show", "--check", "-e", "setting=mediastack_puid,domain", "--limit", "nas")
     assert done.returncode == 0, said(done)
@@ -244,6 +245,7 @@ def test_an_editor_that_fails_or_is_missing(home):
     assert home.read(MINE) == before
 
 
+@pytest.mark.long
 def test_ctrl_c_while_the_editor_runs(home):
     before = home.read(MINE)
     editor = home.editor("ed", 'echo "mediastack_puid: 7" >> "$1"', 'echo "$1" $$', "sleep 100")
@@ -292,6 +294,7 @@ def test_the_terminal_goes_away_while_the_editor_runs(home, deaf):
     assert not os.path.exists(copy)
 
 
+@pytest.mark.long
 def test_edit_an_encrypted_file(home):
     home.encrypt(VAULT, "mediastack_plex_claim: claim-old\n")
     before = (home.directory / VAULT).read_bytes()
@@ -327,6 +330,7 @@ def test_edit_where_the_settings_stand(home):
     assert "loft.example" in home.read("inventory.yml")
 
 
+@pytest.mark.long
 def test_without_a_terminal(home):
     home.encrypt(VAULT, "mediastack_plex_claim: claim-old\n")
     done = home.play("config_edit", "--limit", "nas", EDITOR="cat")

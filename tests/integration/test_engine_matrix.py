@@ -94,6 +94,7 @@ def assert_sound(host):
 FAULTS = ("docker restart -t 0", "docker rm -f") if os.environ.get("MEDIASTACK_TEST_LONG") == "1" else ("docker rm -f",)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("engine", "version"), PAIRS, indirect=["engine"])
 def test_converge_repair_and_remove(engine, version, tmp_path):
     place(engine, version)

@@ -69,6 +69,7 @@ def view(user, path):
     return done.stdout
 
 
+@pytest.mark.long
 def test_from_the_first_question_to_a_second_run(user):
     """Wrong answers are named, a yes writes; plain ansible-playbook works then; the second time changes nothing."""
     options = user.inventory(**SHARED)
@@ -195,6 +196,7 @@ def test_a_terminal_that_goes_away_leaves_no_trace_and_no_process(user):
     assert user.snapshot() == before
 
 
+@pytest.mark.long
 def test_no_terminal_is_an_error_and_check_mode_describes(user):
     options = user.inventory(**SHARED)
     before = user.snapshot()
@@ -241,6 +243,7 @@ def test_unattended_names_everything_that_is_wrong_at_once(user):
     assert user.snapshot() == before
 
 
+@pytest.mark.long
 def test_unattended_for_a_group_keeps_comments_expressions_and_what_is_said_already(user):
     """With `scope`, the group's files; host_vars is not made, a taken port is an error that names a free one."""
     options = user.inventory(**SHARED, mediastack_timezone="Europe/Berlin")

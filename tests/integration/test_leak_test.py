@@ -167,6 +167,7 @@ def test_a_vpn_that_is_down_is_inconclusive(stacks):
     assert "VPN not connected: gluetun is stopped: run vpn_start" in result["messages"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_vpn_comes_back_when_the_test_is_ended(stacks, monkeypatch, number):
     lab = stacks()
@@ -247,6 +248,7 @@ def test_the_playbook(stacks, tmp_path):
     tunnel_is(lab, "running")
 
 
+@pytest.mark.long
 def test_the_playbook_refuses_what_it_cannot_do(stacks, tmp_path):
     lab = stacks()
     play = Playbook(tmp_path / "inventory", lab)

@@ -163,6 +163,7 @@ def test_an_error_in_the_middle_brings_the_vpn_back(stacks, monkeypatch):
     assert '"running"' in lab.status()
 
 
+@pytest.mark.long
 def test_ctrl_c_brings_the_vpn_back(stacks, tmp_path):
     lab = stacks()
     play = Playbook(tmp_path / "inventory", lab)
@@ -184,6 +185,7 @@ def test_ctrl_c_brings_the_vpn_back(stacks, tmp_path):
     assert lab.test(kill_switch=True)["passed"]
 
 
+@pytest.mark.long
 def test_two_hosts_of_which_one_cannot_be_reached_and_a_downloader_left_out(stacks, tmp_path):
     lab = stacks()
     play = Playbook(tmp_path / "inventory", lab)

@@ -41,6 +41,7 @@ def everything(done):
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_all_services_by_time(logs, talker):
     done = logs.logs()
     assert done.returncode == 0, everything(done)
@@ -145,6 +146,7 @@ def test_secrets_and_control_sequences_stay_on_the_host(logs):
     assert found.stdout == ""
 
 
+@pytest.mark.long
 def test_a_log_that_cannot_be_read(logs):
     logs.run("mute", "echo x; sleep 1000", "--log-driver", "none")
     try:
@@ -162,6 +164,7 @@ def test_no_stack_at_all(logs):
     assert "there is no container of the stack on any of the hosts: run site" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("follow", [False, True])
 def test_a_reader_that_has_enough(logs, follow):
     """`| head -5`: neither an error nor a run that never ends, and nothing is left on the host."""
@@ -290,6 +293,7 @@ def follow_a_burst(logs, lines):
         logs.remove("writer")
 
 
+@pytest.mark.long
 def test_a_reader_that_stops_reading(logs):
     """`| less`: no memory is taken meanwhile, no line lost or doubled afterwards, and Ctrl-C ends it at once."""
     with follow_a_burst(logs, 60000) as followed:
@@ -317,6 +321,7 @@ def test_killed_while_nobody_reads(logs):
         assert_nothing_left(logs)
 
 
+@pytest.mark.long
 def test_an_outage_is_told_and_nothing_is_lost(logs):
     store = logs.path / ".mediastack" / "secrets.json"
     write_store(logs)

@@ -99,6 +99,7 @@ def _controlling_terminal():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+@pytest.mark.long
 def test_what_was_stopped_stays_stopped_and_everybody_says_so_until_it_is_started(stack):
     assert h.changed(stack.play("stop", "-e", "service=sonarr")) == 1
     assert running(stack) == {"gluetun", "qbittorrent"} and held(stack) == {"sonarr": "stop"}

@@ -75,6 +75,7 @@ def box(tmp_path_factory):
         made.stack.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "unmake", "words"),
     [
@@ -129,6 +130,7 @@ def test_it_is_one_of_all_problems_and_none_without_a_vpn(box):
         box.stack.write()
 
 
+@pytest.mark.long
 def test_a_gluetun_that_got_past_the_checks_says_the_same_words(tmp_path):
     """Here the host has all that it needs; gluetun is kept from it afterwards."""
     project = f"{PROJECT}-late"

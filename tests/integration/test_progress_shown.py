@@ -81,6 +81,7 @@ def left(stack):
     return [name for name in os.listdir(stack.project_path / ".mediastack") if name.startswith("progress")]
 
 
+@pytest.mark.long
 def test_a_file_on_the_host_while_the_module_runs(lab):
     lab.add(
         "app",

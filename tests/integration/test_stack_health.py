@@ -106,6 +106,7 @@ def test_tcp_is_not_fooled_by_docker_proxy(project, good):
     assert rows["good"]["status"] == "HEALTHY"
 
 
+@pytest.mark.long
 def test_503_then_healthy_is_waited_for(project):
     name = project.run("warming", "warming", FIRST_PORT + 6)
     entry = lab.service("warming", project)
@@ -133,6 +134,7 @@ def test_waiting_ends_when_nobody_will_start_it(project, good):
     assert [row["status"] for row in result["services"]] == ["HEALTHY", "MISSING"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("behave", "port"), [("hang", 7), ("trickle", 8)])
 def test_one_that_never_ends_its_answer_costs_the_timeout_at_most(project, good, behave, port):
     project.run(behave, behave, FIRST_PORT + port)
@@ -279,6 +281,7 @@ def test_wrong_arguments(project, good, arguments, words):
     assert words in result["msg"]
 
 
+@pytest.mark.long
 def test_25_services_are_asked_at_once(project):
     names = [project.run(f"many{n}", "slow", FIRST_PORT + 13 + n) for n in range(25)]
     services = [lab.service(f"many{n}", project) for n in range(25)]

@@ -97,6 +97,7 @@ def services(image, tmp_path_factory):
         found.clean()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", marked([name for name, case in cases.SERVICES.items() if case[1]], keep=["joined"]))
 def test_a_service_that_both_refuse(services, name):
     engine, findings = services

@@ -118,6 +118,7 @@ def expect(stack, wanted, words):
     return report
 
 
+@pytest.mark.long
 def test_all_is_well_and_no_secret_is_printed(stack):
     file = stack.directory / "status.json"
     done = stack.play("status", "-vvvv", "-e", f"output={file}")
@@ -165,6 +166,7 @@ def test_a_disk_over_its_threshold(stack):
         subprocess.run(["umount", str(media)], check=True)
 
 
+@pytest.mark.long
 def test_an_app_that_is_down(stack):
     h.docker("stop", "--time", "1", f"{PROJECT}-sabnzbd")
     try:
@@ -175,6 +177,7 @@ def test_an_app_that_is_down(stack):
         come_round("sabnzbd")
 
 
+@pytest.mark.long
 def test_a_crash_loop(stack):
     """Its own entry point ends it at once; the engine starts it again and again."""
     file = stack.base / "config" / "prowlarr" / "lab-faults"
@@ -226,6 +229,7 @@ def secrets(stack):
     return json.loads(path.read_text())["secrets"]
 
 
+@pytest.mark.long
 def test_a_queue_that_stands_still(stack):
     with torrent_without_peers(stack):
         report = expect_fault(stack, "qbittorrent", "DEGRADED", "1 of 1 unfinished torrent stalled")

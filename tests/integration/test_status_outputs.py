@@ -276,6 +276,7 @@ def processes_of(child):
     return [main, *main.children(recursive=True)]
 
 
+@pytest.mark.long
 def test_a_table_at_a_terminal(place):
     terminal = Terminal(place, rows=50, columns=90)
     code = terminal.finish()
@@ -289,6 +290,7 @@ def test_a_table_at_a_terminal(place):
     assert "\x1b" not in plain.raw
 
 
+@pytest.mark.long
 def test_watching_at_a_terminal(several):
     report = several.base / "watched.json"
     terminal = Terminal(several, "-e", "watch=1", "-e", f"output={report}", rows=24, columns=100)
@@ -351,6 +353,7 @@ def watching(place, *arguments):
     )
 
 
+@pytest.mark.long
 def test_watching_in_a_pipe(place):
     process = watching(place)
     read = reader(process)

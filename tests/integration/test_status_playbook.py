@@ -160,6 +160,7 @@ def test_what_is_not_well_is_one_readable_line(project):
     assert lenient.returncode != 0
 
 
+@pytest.mark.long
 def test_only_the_json(project):
     lab.wait_for(lambda: status(project).returncode == 0, "sonarr to be back", 60)
     done = status(project, "-e", "output=-")
@@ -293,6 +294,7 @@ def on_terminal(project, columns, **more):
     return output.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.long
 def test_a_terminal_has_colours_and_no_overlong_line(project):
     long = f"{lab.IMAGE}:" + "x" * 100
     write_inventory(project, mediastack_images={"sonarr": long})

@@ -85,6 +85,7 @@ def end(child):
     return text, child.exitstatus
 
 
+@pytest.mark.long
 def test_status_and_vpn_status(stack):
     done = stack.play("status")
     assert "3 of 3 healthy" in done.stdout, done.stdout

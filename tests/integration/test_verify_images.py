@@ -125,6 +125,7 @@ def entry(report, image):
     return next(one for one in report["images"] if one["image"] == image)
 
 
+@pytest.mark.long
 def test_not_every_image_passed_so_the_run_fails(world):
     _folder, done, report = world
     assert done.returncode == 1, done.stdout + done.stderr

@@ -100,6 +100,7 @@ class Outside:
         return "got out" in docker("run", "--rm", *options, *command, port, check=False)
 
 
+@pytest.mark.long
 def test_status_of_a_connected_vpn(stack):
     done = stack.play("vpn_status")
     assert CONNECTED in done.stdout
@@ -162,6 +163,7 @@ def test_stop_with_apps_and_start_brings_them_back(stack):
     assert "eth0" in networks_of("qbittorrent")
 
 
+@pytest.mark.long
 def test_start_puts_right_what_a_restart_of_gluetun_left_behind(stack):
     docker("restart", "--time", "2", f"{PREFIX}gluetun")
     assert networks_of("qbittorrent") == {"lo"}

@@ -72,6 +72,7 @@ WRITES = (
 OLD = ("/openvpn/actions/restart", "/openvpn/portforwarded", "/unbound/actions/restart", "/updater/restart")
 
 
+@pytest.mark.long
 def test_each_key_opens_what_it_is_for_and_nothing_else(story):
     keys = story.stored["secrets"]
     reads = [f"GET /v1/{path}" for path in READS]

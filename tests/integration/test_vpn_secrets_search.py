@@ -90,6 +90,7 @@ PLAY = """
 """
 
 
+@pytest.mark.long
 def test_what_a_playbook_lets_out_is_found(tmp_path):
     """Output, log, the host's log, facts, temporary files, arguments of a program: by a playbook without care."""
     planted = lab.text(40)
@@ -123,6 +124,7 @@ def test_what_a_playbook_lets_out_is_found(tmp_path):
     assert lab.open_files(secrets, left / "tmp", (0,))[0] == [f"{left}/tmp/planted: -rw-r--r-- of 0: planted as it is"]
 
 
+@pytest.mark.long
 def test_what_the_engine_lets_out_is_found(box, tmp_path):
     """Arguments, variables, output, layers, rendered and temporary files, by a project without care."""
     names = {name: lab.text(40) for name in ("inside", "argument", "output", "variable", "layer")}
