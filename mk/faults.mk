@@ -2,7 +2,7 @@
 
 .PHONY: test-faults test-faults-short
 
-fault_tests = tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 -n 3 --dist loadfile
+fault_tests = tests/tools/with_engine.sh .venv/bin/python -m pytest -v --durations=15 -n 4 --dist loadfile
 
 test-faults: setup-test setup-lab engine  ## every fault at every step of site, update, rollback and restore → docs/fault-matrix.md
 	@mkdir -p build/test

@@ -55,7 +55,11 @@ def test_registry(cells, kind, step):
     act = acts.hung if kind == "hang" else acts.nothing
     prepare = acts.both(acts.released, acts.broken(kind, "/manifests/|^/v2/$" if step == RESOLVING else "/blobs/"))
     row = cells.cell("update", acts.REGISTRY[kind], step, act, prepare=prepare)
-    assert row["rc"] != 0 and row["gap"] == row["others"] == 0, row
+    if kind == "hang" and row["rc"] == 0:
+        # It was asked again, and answered by then.
+        assert row["image"] == "new" and row["by"] == "itself", row
+    else:
+        assert row["rc"] != 0 and row["gap"] == row["others"] == 0, row
 
 
 @full
