@@ -157,7 +157,7 @@ class Backup:
             if not self.taken:
                 raise BackupError(self._complaint())
             draft.take_stopped(dict(self.services, **{HOST: self.host_files()}), [HOST])
-            draft.about["left_out"] = self.left_out
+            draft.about.update(left_out=self.left_out, missing=self._failures())
             self.progress.say("writing the backup to the disk")
             self.snapshot = draft.finish()
         except BaseException:
@@ -165,9 +165,8 @@ class Backup:
             raise
         self.bytes = self.snapshot.size
         self.actions.append("backed up %s as %s" % (", ".join(self.taken), self.snapshot.id))
-        # An incomplete one takes no complete one's place.
-        if not self._failures():
-            self.removed = list(self.store.prune(self.kind, self.plan["keep"]) or [])
+        # Where the clock was set back, this one looks like the oldest.
+        self.removed = list(self.store.prune(self.kind, self.plan["keep"], protected=(self.snapshot.id,)))
 
     def _make_room(self):
         """The directory, and enough space in it. BackupError."""
@@ -237,7 +236,7 @@ class Backup:
         try:
             # Not before: a backup that cannot be copied is better than none.
             target.check()
-            self.target = dict(target.copy(self.snapshot, self.kind, prune=not self._failures()), ok=True, why="")
+            self.target = dict(target.copy(self.snapshot, self.kind), ok=True, why="")
             self.actions.append("copied it to %s" % self.plan["target"])
         except ERRORS as error:
             self.target = {"ok": False, "why": str(error)}

@@ -26,8 +26,12 @@ AUDIT_FILE = "audit.log"
 #: Kinds of snapshots that a backup makes: of everything, and of services that were named.
 WHOLE, PART = "backup", "partial"
 ID = re.compile(r"^(\d{8}T\d{6}Z)-([a-z][a-z0-9_]*)-[0-9a-f]{4}$")
-#: What an encrypted copy is called, after its id.
-ENCRYPTED = ".tar.age"
+#: What an encrypted copy is called, after its id; and an empty file beside a copy in which something is missing.
+ENCRYPTED, INCOMPLETE = ".tar.age", ".incomplete"
+#: All that a copy elsewhere may consist of, after its id.
+ENDINGS = ("", ENCRYPTED, ENCRYPTED + ".sha256", INCOMPLETE)
+# Copies of one host do not overlap for as long as that.
+_STALE = datetime.timedelta(days=1)
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -120,6 +124,25 @@ def taken(identifier):
     with contextlib.suppress(ValueError):
         return datetime.datetime.strptime(match.group(1), _STAMP).replace(tzinfo=datetime.timezone.utc)
     return None
+
+
+def is_stale(identifier):
+    """Whether nobody works any more on what belongs to an id, by its time."""
+    moment = taken(identifier)
+    return moment is not None and datetime.datetime.now(datetime.timezone.utc) - moment > _STALE
+
+
+def surplus(found, incomplete, keep):
+    """Those of the ids `found` (of one kind, newest first) that go, so that `keep` complete ones stay.
+
+    Those in `incomplete` take no complete one's place. At most `keep` of them stay, and none that is older than the
+    oldest complete one that stays, unless there are too few of these: then it may be the best that there is.
+    """
+    complete = [one for one in found if one not in incomplete]
+    stay = complete[:keep]
+    oldest = stay[-1] if stay and len(complete) >= keep else ""
+    stay += [one for one in found if one in incomplete and one > oldest][:keep]
+    return [one for one in found if one not in stay]
 
 
 def ids(directory, kind):

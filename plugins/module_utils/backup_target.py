@@ -4,7 +4,8 @@
 
 A target is a directory of this host (`backup_target_path`) or user@host:/directory (`backup_target_ssh`). A backup gets
 there under another name first and its own at the end, so what has an id is whole. With recipients it is one file,
-`<id>.tar.age`, with its checksum beside it; else it is the directory as it is.
+`<id>.tar.age`, with its checksum beside it; else it is the directory as it is. An empty file `<id>.incomplete` says
+that something is missing in it, since nobody can look into one that is encrypted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import shutil
 import subprocess
 
-from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import ENCRYPTED, BackupError
+from ansible_collections.homelab.mediastack.plugins.module_utils import backup_state
+from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import ENCRYPTED, INCOMPLETE, BackupError
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_target_path import DirectoryTarget
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_target_ssh import RemoteTarget, is_remote
 
@@ -66,9 +68,12 @@ class Target:
                 % (setting, name, PACKAGES[name])
             )
 
-    def copy(self, snapshot, kind, prune=True):
-        """Copy a snapshot; {bytes, removed}. `prune`: as many as are kept here are kept there. BackupError, OSError."""
+    def copy(self, snapshot, kind):
+        """Copy a snapshot; {bytes, removed}. As many as are kept here are kept there. BackupError, OSError."""
         self._place.prepare()
+        if snapshot.missing:
+            # Before the copy has its name: it is never taken for a complete one.
+            self._place.mark(snapshot.id + INCOMPLETE)
         if self._recipients:
             name = snapshot.id + ENCRYPTED
             part = self._place.stage(name, os.path.dirname(snapshot.path))
@@ -86,13 +91,21 @@ class Target:
                 for name in names
             )
             self._place.put_directory(snapshot.path, snapshot.id)
-        removed = []
-        if prune:
-            old = [one for one in self._place.ids(kind) if one != snapshot.id][max(0, self._keep - 1) :]
-            for identifier in old:
-                self._place.remove(identifier)
-            removed = old
-        return {"bytes": size, "removed": removed}
+        return {"bytes": size, "removed": self._prune(snapshot.id, kind)}
+
+    def _prune(self, present, kind):
+        """Ids of the copies that went; never `present`, which looks like the oldest where the clock was set back."""
+        names = self._place.names()
+        found = backup_state.identifiers(names, kind)
+        marks = [name[: -len(INCOMPLETE)] for name in names if name.endswith(INCOMPLETE)]
+        removed = [one for one in backup_state.surplus(found, marks, self._keep) if one != present]
+        # Marks of copies that never came about.
+        stray = [
+            one for one in backup_state.identifiers(marks, kind) if one not in found and backup_state.is_stale(one)
+        ]
+        for identifier in removed + stray:
+            self._place.remove(identifier)
+        return removed
 
     def _seal(self, source, path):
         """Write a directory as one encrypted tar to `path`, as a stream; its SHA-256. BackupError, OSError."""

@@ -17,7 +17,6 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import backup_s
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import BackupError
 
 SENTINEL = ".mediastack-backup-target"
-ENDINGS = ("", ".tar.age", ".tar.age.sha256")
 _STALE_SECONDS = 24 * 3600
 _TEXT = "Backups of homelab.mediastack are copied here. Where this file is missing, none are: see docs/backup.md.\n"
 
@@ -102,13 +101,18 @@ class DirectoryTarget:
             shutil.rmtree(part)
         return part, os.path.join(self.path, name)
 
-    def ids(self, kind):
-        """Ids of the copies there, newest first."""
-        return backup_state.ids(self.path, kind)
+    def mark(self, name):
+        """Make an empty file. OSError."""
+        with open(os.path.join(self.path, name), "w", encoding="utf-8"):
+            pass
+
+    def names(self):
+        """Names of what is there. OSError."""
+        return os.listdir(self.path)
 
     def remove(self, identifier):
         """Remove one copy."""
-        for ending in ENDINGS:
+        for ending in backup_state.ENDINGS:
             path = os.path.join(self.path, identifier + ending)
             if os.path.isdir(path) and not os.path.islink(path):
                 # First another name: half a copy has no id.

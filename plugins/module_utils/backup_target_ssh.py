@@ -70,15 +70,19 @@ class RemoteTarget:
     def _rename(self, part, name):
         self._remote("cd -- %s && mv -- %s %s && sync" % tuple(map(shlex.quote, (self.path, part, name))))
 
-    def ids(self, kind):
-        """Ids of the copies there, newest first."""
-        return backup_state.identifiers(self._remote(_LIST % shlex.quote(self.path)).splitlines(), kind)
+    def mark(self, name):
+        """Make an empty file. BackupError."""
+        self._remote("cd -- %s && umask 077 && : > %s" % (shlex.quote(self.path), shlex.quote(name)))
+
+    def names(self):
+        """Names of what is there. BackupError."""
+        return self._remote(_LIST % shlex.quote(self.path)).splitlines()
 
     def remove(self, identifier):
         """Remove one copy."""
         if not backup_state.taken(identifier):
             raise BackupError("%r is no id of a backup" % identifier)
-        names = " ".join(shlex.quote(identifier + ending) for ending in ("", ".tar.age", ".tar.age.sha256"))
+        names = " ".join(shlex.quote(identifier + ending) for ending in backup_state.ENDINGS)
         self._remote("cd -- %s && rm -rf -- %s" % (shlex.quote(self.path), names))
 
     def _rsync(self, sources, name, more):

@@ -20,6 +20,7 @@ import re
 import shutil
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    backup_state,
     snapshot_files,
     snapshot_postgres,
     snapshot_restore,
@@ -86,25 +87,41 @@ class Store:
         )
 
     def prune(self, kind, keep, protected=()):
-        """Remove the oldest of a kind, so that `keep` (a number) of it stay; those with an id in `protected` stay too.
+        """Remove the oldest of a kind, so that `keep` (a number) complete ones stay, as `backup_state.surplus` says.
 
-        Also what a killed run left. Returns the ids of the snapshots that are gone. SnapshotError.
+        Those with an id in `protected` stay too. Also what a killed run left goes. Returns the ids of the snapshots
+        that are gone. SnapshotError.
         """
         self._sweep()
         gone = []
-        for snapshot in self.all(kind)[keep:]:
-            if snapshot.id in protected:
+        for identifier in self._surplus(kind, keep):
+            if identifier in protected:
                 continue
             # First it loses its name, so that what has an id is whole.
-            doomed = os.path.join(self.root, ".%s.tmp" % snapshot.id)
+            path = os.path.join(self.root, identifier)
+            doomed = os.path.join(self.root, ".%s.tmp" % identifier)
             try:
-                os.rename(snapshot.path, doomed)
+                os.rename(path, doomed)
                 sync_directory(self.root)
                 shutil.rmtree(doomed)
             except OSError as error:
-                raise snapshot_files.failed(error, "cannot remove the snapshot %s" % snapshot.path) from error
-            gone.append(snapshot.id)
+                raise snapshot_files.failed(error, "cannot remove the snapshot %s" % path) from error
+            gone.append(identifier)
         return gone
+
+    def _surplus(self, kind, keep):
+        found = [snapshot.id for snapshot in self.all(kind)]
+        if len(found) <= keep:
+            # No manifest needs to be read.
+            return []
+        return backup_state.surplus(found, {one for one in found if not self._is_complete(one)}, keep)
+
+    def _is_complete(self, identifier):
+        """One whose manifest cannot be read is not: nobody can restore it."""
+        try:
+            return not Snapshot(os.path.join(self.root, identifier)).missing
+        except SnapshotError:
+            return False
 
     def earlier_files(self, service):
         """path → (entry, file) of the newest snapshot that holds a service's files; empty where there is none."""
@@ -207,6 +224,17 @@ class Snapshot:
     def about(self):
         """What `begin` was given."""
         return self.manifest["about"]
+
+    @property
+    def left_out(self):
+        """Service → why it is not in it; also what was held stopped, which nobody misses."""
+        return (self.manifest.get("about") or {}).get("left_out") or {}
+
+    @property
+    def missing(self):
+        """Service → why it is not in it though it should be; empty: it is complete. SnapshotError when damaged."""
+        # Earlier backups did not tell these from what was held stopped.
+        return (self.manifest.get("about") or {}).get("missing", self.left_out)
 
     @property
     def services(self):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import subprocess
@@ -11,7 +12,12 @@ import types
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import backup_target, backup_target_ssh, mounts
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    backup_state,
+    backup_target,
+    backup_target_ssh,
+    mounts,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import BackupError
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_target_path import SENTINEL, DirectoryTarget
 
@@ -31,8 +37,8 @@ def places(tmp_path):
     return backups, target
 
 
-def snapshot(backups, identifier=IDS[0]):
-    return types.SimpleNamespace(path=str(backups / identifier), id=identifier)
+def snapshot(backups, identifier=IDS[0], missing=None):
+    return types.SimpleNamespace(path=str(backups / identifier), id=identifier, missing=missing or {})
 
 
 def plan(backups, target, **more):
@@ -52,6 +58,34 @@ def test_a_copy_is_whole_and_as_many_stay_as_are_kept_here(places):
     assert copied.read_text() == "<Config/>" + IDS[-1]
     source = os.stat(backups / IDS[-1] / "data/sonarr/config.xml")
     assert os.stat(copied).st_mtime_ns == source.st_mtime_ns and os.stat(copied).st_uid == source.st_uid
+
+
+def test_an_incomplete_copy_takes_no_complete_ones_place_and_there_are_not_more_of_them(places):
+    backups, target = places
+    for number, identifier in enumerate(IDS):
+        lacks = {"sonarr": "cannot be read"} if 2 < number < 8 else None
+        backup_target.Target(plan(backups, target)).copy(snapshot(backups, identifier, lacks), "backup")
+    names = sorted(path.name for path in target.iterdir())
+    incomplete = [name for one in IDS[5:8] for name in (one, one + ".incomplete")]
+    assert names == [SENTINEL, *IDS[1:3], *incomplete, IDS[8]]
+
+
+def test_the_mark_of_a_copy_that_never_came_about_goes_after_a_day(places):
+    backups, target = places
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    for name in ("20200101T033000Z-backup-0001", f"{now}-backup-0002", "photos"):
+        (target / f"{name}.incomplete").touch()
+    backup_target.Target(plan(backups, target)).copy(snapshot(backups), "backup")
+    assert sorted(path.name for path in target.glob("*.incomplete")) == sorted(
+        [f"{now}-backup-0002.incomplete", "photos.incomplete"]
+    )
+
+
+def test_where_the_clock_was_set_back_the_copy_just_made_stays(places):
+    backups, target = places
+    for identifier in IDS[1:5] + IDS[:1]:
+        done = backup_target.Target(plan(backups, target)).copy(snapshot(backups, identifier), "backup")
+    assert (target / IDS[0]).is_dir() and done["removed"] == []
 
 
 def test_of_another_kind_nothing_goes(places):
@@ -196,9 +230,12 @@ def test_over_ssh_a_copy_gets_its_name_at_the_end_and_nothing_is_asked(places):
 def test_over_ssh_only_ids_of_ours_are_listed_and_removed():
     remote = Remote((0, f"{IDS[0]}\nphotos\n{IDS[1]}.tar.age\n{IDS[1]}.tar.age.sha256\n", ""))
     made = backup_target_ssh.RemoteTarget("nas:/backup", remote)
-    assert made.ids("backup") == [IDS[1], IDS[0]]
+    assert backup_state.identifiers(made.names(), "backup") == [IDS[1], IDS[0]]
+    made.mark(f"{IDS[0]}.incomplete")
+    assert remote.commands[-1][-1] == f"cd -- /backup && umask 077 && : > {IDS[0]}.incomplete"
     made.remove(IDS[0])
     assert remote.commands[-1][-1].startswith(f"cd -- /backup && rm -rf -- {IDS[0]} ")
+    assert remote.commands[-1][-1].endswith(f" {IDS[0]}.incomplete")
     with pytest.raises(BackupError, match="is no id of a backup"):
         made.remove("..")
 

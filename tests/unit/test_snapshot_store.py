@@ -71,6 +71,54 @@ def test_prune_keeps_the_newest_of_a_kind_and_the_protected(host):
     assert sorted(os.listdir(host.store.root)) == sorted([backups[4], backups[3], backups[0]])
 
 
+def lacking(host, **about):
+    """A backup as a run writes it of which something is missing."""
+    with host.store.begin("backup", about) as draft:
+        draft.take_stopped(host.services, ["app"])
+        return draft.finish()
+
+
+def test_nights_that_lack_something_push_no_complete_backup_out(host):
+    complete = [host.take().id for _night in range(3)]
+    nights = []
+    for _night in range(6):
+        nights.append(lacking(host, left_out={"sonarr": "it broke"}, missing={"sonarr": "it broke"}).id)
+        host.store.prune("backup", 3)
+    assert [one.id for one in host.store.all()] == [*nights[:2:-1], *complete[::-1]]
+    last = host.take().id
+    assert host.store.prune("backup", 3) == [complete[0]]
+    for _night in range(2):
+        last = host.take().id
+        host.store.prune("backup", 3)
+    # Those older than the oldest complete one are of no use any more.
+    assert len(host.store.all()) == 3 and host.store.all()[0].id == last
+
+
+def test_with_too_few_complete_ones_older_ones_that_lack_something_stay(host):
+    nights = [lacking(host, left_out={"sonarr": "it broke"}).id for _night in range(4)]
+    complete = host.take().id
+    assert host.store.prune("backup", 2) == nights[1::-1]
+    assert [one.id for one in host.store.all()] == [complete, nights[3], nights[2]]
+
+
+def test_what_a_backup_lacks_is_told_and_what_was_held_stopped_is_not_missed(host):
+    left_out = {"postgresql": "it does not run", "sonarr": "it broke"}
+    one = lacking(host, left_out=left_out, missing={"sonarr": "it broke"})
+    assert (one.left_out, one.missing) == (left_out, {"sonarr": "it broke"})
+    held = lacking(host, left_out={"postgresql": "it does not run"}, missing={})
+    assert held.left_out and held.missing == {}
+    # A backup of before this was recorded, and a snapshot of an update.
+    assert lacking(host, left_out={"sonarr": "it broke"}).missing == {"sonarr": "it broke"}
+    assert host.take().missing == {}
+
+
+def test_one_that_cannot_be_read_takes_no_complete_ones_place(host):
+    taken = [host.take() for _night in range(3)]
+    pathlib.Path(taken[2].path, "manifest.json").write_text("[]")
+    assert host.store.prune("backup", 2) == []
+    assert host.store.prune("backup", 1) == [taken[0].id]
+
+
 def test_a_draft_is_no_snapshot_and_dropped_leaves_nothing(host):
     draft = host.store.begin("backup", {})
     draft.take_running(host.services, ["app"], host.project, None)
