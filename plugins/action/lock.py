@@ -31,7 +31,6 @@ class ActionModule(ActionBase):
                 "mode": {"type": "str", "choices": ["resolve", "write"], "default": "resolve"},
                 "images": {"type": "dict", "default": {}},
                 "surveys": {"type": "dict", "default": {}},
-                "services": {"type": "list", "elements": "str", "default": []},
                 "from_lock": {"type": "bool", "default": False},
                 "lock_only": {"type": "bool", "default": False},
                 "allow_major": {"type": "bool", "default": False},
@@ -39,7 +38,7 @@ class ActionModule(ActionBase):
                 "minimum_age": {"type": "int", "default": 0},
                 "write": {"type": "bool", "default": False},
                 "lock": {"type": "dict"},
-                "outcomes": {"type": "list", "elements": "dict", "default": []},
+                "outcomes": {"type": "dict"},
             },
             required_if=[("mode", "resolve", ["images"]), ("mode", "write", ["lock"])],
         )
@@ -47,8 +46,8 @@ class ActionModule(ActionBase):
         path = lock_file.path_of(task_vars.get("inventory_dir"))
         try:
             if arguments["mode"] == "write":
-                lock = lock_plan.without_failed(arguments["lock"], arguments["outcomes"])
-                return self._write(path, lock, arguments["services"])
+                lock, outcomes = arguments["lock"], arguments["outcomes"]
+                return self._write(path, lock if outcomes is None else lock_plan.passed(lock, outcomes))
             return self._resolve(path, arguments, task_vars)
         except (lock_plan.PlanError, lock_file.LockFileError, RequestsMissing) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
@@ -61,7 +60,6 @@ class ActionModule(ActionBase):
         request = lock_plan.Request(
             images=arguments["images"],
             surveys=arguments["surveys"],
-            services=tuple(arguments["services"]),
             from_lock=arguments["from_lock"],
             lock_only=arguments["lock_only"],
             allow_major=arguments["allow_major"],
@@ -79,6 +77,7 @@ class ActionModule(ActionBase):
             "text": lock_file.text(plan.lock),
             "entries": [entry.as_dict() for entry in plan.fresh],
             "drop": [list(key) for key in plan.drop],
+            "targets": plan.targets,
         }
         result = {
             "changed": False,
@@ -91,16 +90,13 @@ class ActionModule(ActionBase):
             "messages": plan.messages,
             "lock": document,
         }
-        return {**result, **self._write(path, document, [])} if writes else result
+        return {**result, **self._write(path, document)} if writes else result
 
-    def _write(self, path, document, services):
+    def _write(self, path, document):
         """Put what was resolved into the file as it is now: somebody may have changed another entry meanwhile."""
         before = lock_file.read(path)
         entries = [lock_file.Entry(**entry) for entry in document.get("entries") or []]
         drop = [tuple(key) for key in document.get("drop") or []]
-        if services:
-            entries = [entry for entry in entries if entry.service in services]
-            drop = [key for key in drop if key[0] in services]
         after = lock_file.merged(before, entries, drop)
         # A file that says the same in other words, as a person writes it, is left as it is.
         changed = after.entries != before.entries

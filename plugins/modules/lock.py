@@ -40,11 +40,6 @@ options:
       - A host that is not in it is judged by what was locked before.
     type: dict
     default: {}
-  services:
-    description: The only services to look at, or to write. Empty means all.
-    type: list
-    elements: str
-    default: []
   from_lock:
     description: Ask no registry. A service that the lock file does not have is an error.
     type: bool
@@ -74,11 +69,10 @@ options:
     type: dict
   outcomes:
     description:
-      - With O(mode=write), what M(homelab.mediastack.update) returned on the hosts. What went back on one of them is
-        not written.
-    type: list
-    elements: dict
-    default: []
+      - With O(mode=write), by host, what M(homelab.mediastack.update) returned on those that have come so far. Only
+        images that were a target of one of them are written, and none of a service that went back on one of them.
+      - Without it, everything is written.
+    type: dict
 attributes:
   check_mode:
     support: full
@@ -149,7 +143,8 @@ messages:
   elements: str
   returned: with O(mode=resolve)
 lock:
-  description: What is to be written. Its C(path), the whole C(text), C(entries) that change, and what is to C(drop).
+  description: What is to be written. Its C(path), the whole C(text), C(entries) that change, what is to C(drop), and the
+    C(targets).
   type: dict
   returned: with O(mode=resolve)
 path:

@@ -35,14 +35,12 @@ class Request:
     Attributes:
         images: host → service → `{image, wiring_kind}`, as the inventory wants it.
         surveys: host → `{services: {name: {image, digest, digests, platform}}, refused: {name: {digest, when}}}`.
-        services: the only ones to look at; empty: all.
         minimum_age: days.
         prune: whether `images` has every host, so that what an entry has taken the place of may go.
     """
 
     images: dict
     surveys: dict = dataclasses.field(default_factory=dict)
-    services: tuple = ()
     from_lock: bool = False
     lock_only: bool = False
     allow_major: bool = False
@@ -374,8 +372,6 @@ def _cases(request):
         survey = survey if isinstance(survey, dict) and isinstance(survey.get("services"), dict) else None
         refused = (survey or {}).get("refused") or {}
         for service, wanted in services.items():
-            if request.services and service not in request.services:
-                continue
             cases.append(
                 _Case(
                     host=host,
@@ -400,23 +396,38 @@ def _runs_on(platform, platforms):
     return any(one.split("/")[:2] == wanted for one in platforms)
 
 
-def without_failed(document, outcomes):
-    """What is to be written after hosts were changed: not what went back, or came to nothing, on one of them.
+def passed(document, outcomes):
+    """What is to be written after hosts were changed: what one of them runs now and none of them failed with.
 
     Params:
-        document: `{path, text, entries, drop}` of the action lock.
-        outcomes: what the hosts' transactions returned; `trouble` where something went wrong.
+        document: `{path, text, entries, drop, targets}` of the action lock.
+        outcomes: host → what its transaction returned, of every host that has come so far; `trouble` where something
+            went wrong.
     """
-    back = set()
-    for outcome in outcomes:
-        if not outcome.get("trouble"):
+    targets = document.get("targets") or {}
+    through, back, left = set(), set(), set(targets) - set(outcomes)
+    for host, outcome in outcomes.items():
+        wanted = {name: one["image"] for name, one in (targets.get(host) or {}).items()}
+        if not (outcome.get("trouble") or outcome.get("failed") or outcome.get("unreachable")):
+            through |= set(wanted.items())
             continue
+        left.add(host)
         done = (outcome.get("transaction") or {}).get("services")
         if done is None:
+            # It never came to them: that says nothing for any of them.
             return {**document, "entries": [], "drop": []}
-        back |= {name for name, one in done.items() if one["result"] != "committed"}
+        fine = {name for name, one in done.items() if one["result"] == "committed"}
+        back |= set(done) - fine
+        through |= {(name, image) for name, image in wanted.items() if name in fine}
+    # An old entry stays while a host that is to move on from it has not.
+    waiting = {name for host in left for name in targets.get(host) or {}}
+    seen = {name for name, _image in through}
     return {
         **document,
-        "entries": [entry for entry in document["entries"] if entry["service"] not in back],
-        "drop": [key for key in document["drop"] if key[0] not in back],
+        "entries": [
+            entry
+            for entry in document["entries"]
+            if (entry["service"], entry["image"]) in through and entry["service"] not in back
+        ],
+        "drop": [key for key in document["drop"] if key[0] in seen and key[0] not in back | waiting],
     }

@@ -101,12 +101,15 @@ def test_what_somebody_else_wrote_meanwhile_stays(run, world, here):
     assert [entry.service for entry in lock_file.read(str(run.path)).entries] == ["radarr", "sonarr"]
 
 
-def test_only_some_services_may_be_written(run, world, here):
+def test_only_what_a_host_has_passed_its_gate_with_is_written(run, world, here):
     for name in ("sonarr", "radarr"):
         world.image(f"team/{name}", "1.0")
-    resolved = run(images=wants(here, "sonarr", "radarr"), surveys={})
-    run(mode="write", lock=resolved["lock"], services=["radarr"])
+    images = {"attic": wants(here, "sonarr")["nas"], "nas": wants(here, "radarr")["nas"]}
+    resolved = run(images=images, surveys={})
+    run(mode="write", lock=resolved["lock"], outcomes={"nas": {"changed": True}})
     assert [entry.service for entry in lock_file.read(str(run.path)).entries] == ["radarr"]
+    run(mode="write", lock=resolved["lock"], outcomes={"nas": {"changed": True}, "attic": {"skipped": True}})
+    assert [entry.service for entry in lock_file.read(str(run.path)).entries] == ["radarr", "sonarr"]
 
 
 def test_lock_only_writes_at_once_and_a_second_time_nothing(run, world, here):

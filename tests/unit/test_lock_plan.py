@@ -164,19 +164,6 @@ def test_an_image_with_a_digest_is_that_digest(registry):
     assert done.lock.entries == ()
 
 
-def test_only_the_services_that_are_asked_about_are_looked_at(registry):
-    done = plan(
-        registry,
-        {"nas": wants(sonarr=SONARR, radarr=RADARR)},
-        {"nas": runs(sonarr=(SONARR, A), radarr=(RADARR, D))},
-        locked(("radarr", RADARR, C)),
-        services=("sonarr",),
-    )
-    assert registry.asked == [[SONARR]]
-    assert digests(done) == {"nas": {"sonarr": B}}
-    assert done.lock.entry("radarr", RADARR).digest == C
-
-
 # -- from_lock, lock_only --------------------------------------------------------------------------------------------
 
 
@@ -404,16 +391,50 @@ def test_what_is_held_back_keeps_its_entry(registry):
     assert (done.drop, done.lock) == ([], lock)
 
 
+def document(*pairs, drop=(), **targets):
+    """What `passed` is given: entries of (service, image), host → {service: image}."""
+    return {
+        "entries": [{"service": service, "image": image} for service, image in pairs],
+        "drop": [list(key) for key in drop],
+        "targets": {host: {name: {"image": image} for name, image in one.items()} for host, one in targets.items()},
+    }
+
+
 def test_what_went_back_on_a_host_is_not_written():
-    document = {"path": "p", "entries": [{"service": "sonarr"}, {"service": "radarr"}], "drop": [["sonarr", "s:1"]]}
+    both = {"sonarr": "s:2", "radarr": "r:2"}
+    made = document(*both.items(), drop=[("sonarr", "s:1"), ("radarr", "r:1")], nas=both, attic=both)
     went = {"services": {"sonarr": {"result": "rolled_back"}, "radarr": {"result": "committed"}}}
-    outcomes = [{"changed": True}, {"trouble": "sonarr was rolled back", "transaction": went}]
-    assert lock_plan.without_failed(document, [{}]) == document
-    left = lock_plan.without_failed(document, outcomes)
-    assert (left["entries"], left["drop"]) == ([{"service": "radarr"}], [])
+    outcomes = {"nas": {"changed": True}, "attic": {"trouble": "sonarr was rolled back", "transaction": went}}
+    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
+    left = lock_plan.passed(made, outcomes)
+    assert (left["entries"], left["drop"]) == ([{"service": "radarr", "image": "r:2"}], [])
     # A host that never came to it says nothing for any of them.
-    nothing = lock_plan.without_failed(document, [{"trouble": "the registry is gone"}])
+    nothing = lock_plan.passed(made, {"nas": {}, "attic": {"trouble": "the registry is gone"}})
     assert (nothing["entries"], nothing["drop"]) == ([], [])
+
+
+def test_what_no_host_has_come_to_yet_is_not_written():
+    """Batch 1 is nas; what attic is to run may fail there."""
+    made = document(
+        ("sonarr", "s:2"),
+        ("jellyfin", "j:2"),
+        drop=[("sonarr", "s:1"), ("jellyfin", "j:1")],
+        nas={"sonarr": "s:2"},
+        attic={"jellyfin": "j:2"},
+    )
+    first = lock_plan.passed(made, {"nas": {"skipped": True}})
+    assert (first["entries"], first["drop"]) == ([{"service": "sonarr", "image": "s:2"}], [["sonarr", "s:1"]])
+    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
+    unreachable = lock_plan.passed(made, {"nas": {}, "attic": {"unreachable": True}})
+    assert unreachable["entries"] == []
+
+
+def test_an_old_entry_stays_until_every_host_has_moved_on():
+    targets = {"nas": {"sonarr": "s:2"}, "attic": {"sonarr": "s:3"}}
+    made = document(("sonarr", "s:2"), ("sonarr", "s:3"), drop=[("sonarr", "s:1")], **targets)
+    first = lock_plan.passed(made, {"nas": {}})
+    assert (first["entries"], first["drop"]) == ([{"service": "sonarr", "image": "s:2"}], [])
+    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
 
 
 def test_a_host_ahead_of_the_lock_is_not_taken_back(registry):
