@@ -22,6 +22,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     compose_cli,
     engine_state,
     holds,
+    snapshot_files,
     snapshot_size,
     snapshot_store,
 )
@@ -156,7 +157,7 @@ class Backup:
                 self._take_one(draft, name)
             if not self.taken:
                 raise BackupError(self._complaint())
-            draft.take_stopped(dict(self.services, **{HOST: self.host_files()}), [HOST])
+            self._take_host(draft)
             draft.about.update(left_out=self.left_out, missing=self._failures())
             self.progress.say("writing the backup to the disk")
             self.snapshot = draft.finish()
@@ -210,12 +211,27 @@ class Backup:
             )
         except Interrupted:
             raise
-        except (BackupError, SnapshotError, DockerError) as error:
-            if not os.path.isdir(draft.path):
-                # A full disk takes the whole draft away.
-                raise
-            draft.leave_out(name)
-            self.left_out[name] = str(error)
+        except ERRORS as error:
+            self._leave_out(draft, name, self.services[name].get("config_dir"), error)
+
+    def _take_host(self, draft):
+        try:
+            draft.take_stopped(dict(self.services, **{HOST: self.host_files()}), [HOST])
+        except Interrupted:
+            raise
+        except ERRORS as error:
+            self._leave_out(draft, HOST, self.path, error)
+
+    def _leave_out(self, draft, name, where, error):
+        """One that fails takes no other with it: call in an except clause."""
+        if not os.path.isdir(draft.path):
+            # A full disk takes the whole draft away.
+            raise error
+        draft.leave_out(name)
+        if isinstance(error, OSError):
+            # It names less than the others.
+            error = snapshot_files.failed(error, "its files in %s cannot be taken" % where)
+        self.left_out[name] = str(error)
 
     def host_files(self):
         """The host's own part, as a service of the plan: generated secrets, rendered files, records."""

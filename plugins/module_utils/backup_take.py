@@ -10,11 +10,13 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import time
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import backup_stops, snapshot_files
+from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import reason
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import BackupError
 from ansible_collections.homelab.mediastack.plugins.module_utils.snapshot_files import SnapshotError
 
@@ -24,6 +26,8 @@ PAUSES = (0.5, 2.0)
 # A log that grew during the copy is a log that ends earlier.
 _PASSING = ("*.log", "*.log.*", "*.pid", "*.lock", "lockfile")
 _PASSING_DIRECTORIES = ("logs", "Logs", "log")
+# What no other try and no stop of the app mends: a disk or a share that is broken, a file that even root may not read.
+_BROKEN = (errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.EACCES, errno.EPERM)
 RUNNING, STOPPED, QUIET, SHORT_STOP = "while it runs", "it is stopped", "while it runs, unchanged", "stopped for it"
 
 
@@ -71,9 +75,9 @@ def _taken_quietly(draft, services, name):
         draft.take_stopped(services, [name])
         if fingerprint(services[name], name) == before and _is_copy_of(draft.services[name], before):
             return True
-    except SnapshotError:
+    except SnapshotError as error:
         # A database in the middle of a write looks damaged; a full disk has taken the whole draft away.
-        if not os.path.isdir(draft.path):
+        if not os.path.isdir(draft.path) or getattr(error.__cause__, "errno", None) in _BROKEN:
             raise
     draft.leave_out(name)
     return False
@@ -90,23 +94,43 @@ def _is_copy_of(record, before):
 def fingerprint(service, name):
     """What a copy of the service's files depends on: [(path, size, mtime, ctime, inode, sha256)], logs left out.
 
-    Contents too: what an app writes into memory that it shares with a file changes no time at once.
+    Contents too: what an app writes into memory that it shares with a file changes no time at once. BackupError.
     """
     snapshot = service.get("snapshot") or {}
-    found = []
-    for one in snapshot_files.walk(service["config_dir"], snapshot_files.normal(snapshot.get("paths") or [], name)):
-        if one.kind != "file" or _passing(one.path):
-            continue
+    root, found = service["config_dir"], []
+    try:
+        for one in snapshot_files.walk(root, snapshot_files.normal(snapshot.get("paths") or [], name)):
+            if one.kind == "file" and not _passing(one.path):
+                found += _look(one, root)
+    except OSError as error:
+        # A listing that fails knows its directory by a number only.
+        raise _unreadable(
+            os.path.join(root, error.filename if isinstance(error.filename, str) else ""), error
+        ) from error
+    return found
+
+
+def _look(one, root):
+    """[what counts of a file]; nothing when it is gone. BackupError."""
+    try:
         descriptor = snapshot_files.open_file(one.parent, one.name)
         if descriptor is None:
-            continue
+            return []
         try:
             _size, digest = snapshot_files.pour(descriptor)
             info = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        found.append((one.path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, digest))
-    return found
+    except OSError as error:
+        raise _unreadable(os.path.join(root, one.path), error) from error
+    return [(one.path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, digest)]
+
+
+def _unreadable(path, error):
+    return BackupError(
+        "%s cannot be read: %s. Look after the disk or the share that it lies on, then run the backup again"
+        % (path, reason(error))
+    )
 
 
 def _passing(path):

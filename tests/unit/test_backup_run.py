@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 import types
@@ -77,6 +78,36 @@ def test_nights_of_which_something_is_missing_push_no_complete_backup_out(host):
     made = host.backup()
     made.run()
     assert made.result()["removed"] == [complete[0]] and complete[1] in host.ids()
+
+
+def test_an_app_whose_files_cannot_be_read_costs_no_other_its_backup(host, monkeypatch):
+    take = backup_run.backup_take.take
+
+    def broken(draft, services, name, *more):
+        if name == "radarr":
+            raise OSError(errno.EIO, "Input/output error", "films")
+        return take(draft, services, name, *more)
+
+    monkeypatch.setattr(backup_run.backup_take, "take", broken)
+    made = host.backup()
+    words = (
+        f"radarr is not in the backup: its files in {host.config}/radarr cannot be taken .films.: Input/output error"
+    )
+    with pytest.raises(BackupError, match=words):
+        made.run()
+    assert sorted(made.snapshot.services) == ["_host", "sonarr"]
+
+
+def test_files_of_the_host_that_cannot_be_read_cost_no_app_its_backup(host, monkeypatch):
+    made = host.backup()
+
+    def broken():
+        raise OSError(errno.EIO, "Input/output error", "compose.yml")
+
+    monkeypatch.setattr(made, "host_files", broken)
+    with pytest.raises(BackupError, match="_host is not in the backup: .*compose.yml.: Input/output error"):
+        made.run()
+    assert sorted(made.snapshot.services) == ["radarr", "sonarr"] and list(made.snapshot.missing) == ["_host"]
 
 
 def test_where_the_clock_was_set_back_the_backup_just_taken_stays(host):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import types
 
 import pytest
@@ -132,6 +134,36 @@ def test_a_database_in_the_middle_of_a_write_is_tried_again(config):
 def test_a_full_disk_is_not_tried_again(config, tmp_path):
     draft = Draft(tmp_path / "gone", during=lambda _turn: (_ for _ in ()).throw(SnapshotError("full")))
     with pytest.raises(SnapshotError, match="full"):
+        take(draft, config)
+    assert draft.calls == ["copy"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN])
+def test_a_file_that_cannot_be_read_is_named_and_its_app_is_not_stopped_for_it(config, monkeypatch, number):
+    def broken(_descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(backup_take.snapshot_files, "pour", broken)
+    with pytest.raises(BackupError, match=f"{config}/app.conf cannot be read: {os.strerror(number)}. Look after"):
+        take(Draft(config), config)
+
+
+def test_a_directory_that_cannot_be_listed_is_named(config, monkeypatch):
+    def broken(_root, _paths):
+        raise OSError(errno.EIO, "Input/output error", "films")
+        yield
+
+    monkeypatch.setattr(backup_take.snapshot_files, "walk", broken)
+    with pytest.raises(BackupError, match=f"{config}/films cannot be read: Input/output error"):
+        take(Draft(config), config)
+
+
+def test_a_log_that_cannot_be_read_stops_no_app(config):
+    def broken(_turn):
+        raise SnapshotError("app.log cannot be read", "app") from OSError(errno.EIO, "Input/output error")
+
+    draft = Draft(config, during=broken)
+    with pytest.raises(SnapshotError, match="app.log cannot be read"):
         take(draft, config)
     assert draft.calls == ["copy"]
 
