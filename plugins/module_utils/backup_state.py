@@ -28,6 +28,8 @@ WHOLE, PART = "backup", "partial"
 ID = re.compile(r"^(\d{8}T\d{6}Z)-([a-z][a-z0-9_]*)-[0-9a-f]{4}$")
 #: What an encrypted copy is called, after its id; and an empty file beside a copy in which something is missing.
 ENCRYPTED, INCOMPLETE = ".tar.age", ".incomplete"
+#: What an encrypted copy that is being sent is called here, after its name.
+SEALED = ".sealed"
 #: All that a copy elsewhere may consist of, after its id.
 ENDINGS = ("", ENCRYPTED, ENCRYPTED + ".sha256", INCOMPLETE)
 # Copies of one host do not overlap for as long as that.

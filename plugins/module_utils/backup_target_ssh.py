@@ -18,6 +18,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state im
 _REMOTE = re.compile(
     r"^(?P<login>(?:[A-Za-z_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])):(?P<path>/.*)$"
 )
+# A copy that is not whole, and the file that rsync writes while it is under way.
+_PART = re.compile(r"^\.{1,2}(?P<id>\d{8}T\d{6}Z-[a-z][a-z0-9_]*-[0-9a-f]{4})(\.tar\.age)?\.part(\.[A-Za-z0-9]{6})?$")
 # A host that answers nothing is given up; a transfer that stands still as well.
 CONNECT_SECONDS, STALL_SECONDS, COMMAND_SECONDS = 20, 300, 120
 SSH = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=%d" % CONNECT_SECONDS]
@@ -44,7 +46,24 @@ class RemoteTarget:
 
     def prepare(self):
         """BackupError unless the host lets us in and has the directory, or makes it."""
-        self._remote("mkdir -p -m 700 -- %s" % shlex.quote(self.path))
+        here = shlex.quote(self.path)
+        # Not by a pattern: where none fits, some shells take that for an error.
+        self._sweep(self._remote("mkdir -p -m 700 -- %s && cd -- %s && ls -a" % (here, here)).splitlines())
+
+    def _sweep(self, names):
+        """Remove what a copy that broke off has left: the next one has another id, so it never goes on."""
+        matches = [match for match in map(_PART.match, names) if match]
+        # By the time in the id: rsync gives a directory the time of its original.
+        left = [match.group(0) for match in matches if backup_state.is_stale(match.group("id"))]
+        if not left:
+            return
+        try:
+            self._remote("cd -- %s && rm -rf -- %s" % (shlex.quote(self.path), " ".join(map(shlex.quote, left))))
+        except BackupError as error:
+            self.messages.append(
+                "what broken copies have left could not be removed, remove it by hand (%s): %s"
+                % (", ".join(left), error)
+            )
 
     def put_directory(self, source, name):
         """Copy a directory. BackupError."""
@@ -55,7 +74,7 @@ class RemoteTarget:
     @staticmethod
     def stage(name, beside):
         """Where a file is to be written that `put_file` then sends: `beside` the snapshots."""
-        return os.path.join(beside, ".%s.sealed" % name)
+        return os.path.join(beside, ".%s%s" % (name, backup_state.SEALED))
 
     def put_file(self, source, name, digest):
         """Send a file, with its checksum beside it. BackupError."""

@@ -168,9 +168,14 @@ class Store:
         )
 
     def _sweep(self):
-        """Remove drafts that nobody works on: a living one is locked by its run."""
+        """Remove drafts that nobody works on: a living one is locked by its run. Also encrypted copies never sent."""
         with contextlib.suppress(OSError):
             for name in os.listdir(self.root):
+                sealed = name.startswith(".") and name.endswith(backup_state.SEALED)
+                if sealed and backup_state.is_stale(name[1:].split(".")[0]):
+                    with contextlib.suppress(OSError):
+                        os.unlink(os.path.join(self.root, name))
+                    continue
                 if not (name.startswith(".") and name.endswith(".tmp") and _ID.match(name[1:-4])):
                     continue
                 path = os.path.join(self.root, name)

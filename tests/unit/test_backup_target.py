@@ -221,10 +221,29 @@ def test_over_ssh_a_copy_gets_its_name_at_the_end_and_nothing_is_asked(places):
     made.put_directory(str(backups / IDS[0]), IDS[0])
     make, copy, rename = remote.commands
     assert make[:5] == ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
-    assert make[-3:] == ["--", "backup@nas.lan", "mkdir -p -m 700 -- '/volume1/my backups'"]
+    there = "'/volume1/my backups'"
+    assert make[-3:] == ["--", "backup@nas.lan", f"mkdir -p -m 700 -- {there} && cd -- {there} && ls -a"]
     assert copy[0] == "rsync" and "--partial" in copy and "--delete" in copy
     assert copy[-2:] == [f"{backups / IDS[0]}/", f"backup@nas.lan:/volume1/my backups/.{IDS[0]}.part/"]
     assert rename[-1] == f"cd -- '/volume1/my backups' && mv -- .{IDS[0]}.part {IDS[0]} && sync"
+
+
+def test_over_ssh_what_a_broken_copy_left_goes_after_a_day():
+    old = "20200101T033000Z-backup-0001"
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    gone = [f".{old}.part", f".{old}.tar.age.part", f"..{old}.tar.age.part.x3Yz0A"]
+    stay = [".", "..", old, f"{old}.tar.age", f".{now}-backup-0002.part", ".photos.part", f".{old}.part; reboot"]
+    remote = Remote((0, "\n".join([*stay, *gone]) + "\n", ""))
+    made = backup_target_ssh.RemoteTarget("nas:/backup", remote)
+    made.prepare()
+    assert [command[-1] for command in remote.commands[1:]] == [f"cd -- /backup && rm -rf -- {' '.join(gone)}"]
+    made = backup_target_ssh.RemoteTarget("nas:/b", Remote((0, gone[0], ""), (1, "", "rm: Read-only file system")))
+    made.prepare()
+    (message,) = made.messages
+    assert message == (
+        f"what broken copies have left could not be removed, remove it by hand ({gone[0]}): "
+        "nas:/b: rm: Read-only file system"
+    )
 
 
 def test_over_ssh_only_ids_of_ours_are_listed_and_removed():

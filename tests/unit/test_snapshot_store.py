@@ -159,6 +159,15 @@ def test_what_a_killed_run_left_goes_with_the_next_one(host, by):
     assert os.listdir(host.store.root) == []
 
 
+def test_an_encrypted_copy_that_a_killed_run_left_goes_after_a_day(host):
+    fresh = f".{host.take().id}.tar.age.sealed"
+    root = pathlib.Path(host.store.root)
+    for name in (fresh, ".20200101T000000Z-backup-0000.tar.age.sealed", ".mine.sealed"):
+        (root / name).write_text("x")
+    host.store.prune("backup", 3)
+    assert sorted(path.name for path in root.glob(".*")) == sorted([fresh, ".mine.sealed"])
+
+
 def test_a_directory_without_a_manifest_is_no_snapshot(host):
     one = host.take()
     os.mkdir(os.path.join(host.store.root, "20200101T000000Z-backup-0000"))
