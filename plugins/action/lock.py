@@ -44,10 +44,9 @@ class ActionModule(ActionBase):
         )
         arguments = plain(arguments)
         path = lock_file.path_of(task_vars.get("inventory_dir"))
+        if arguments["mode"] == "write":
+            return self._write_passed(path, arguments["lock"], arguments["outcomes"])
         try:
-            if arguments["mode"] == "write":
-                lock, outcomes = arguments["lock"], arguments["outcomes"]
-                return self._write(path, lock if outcomes is None else lock_plan.passed(lock, outcomes))
             return self._resolve(path, arguments, task_vars)
         except (lock_plan.PlanError, lock_file.LockFileError, RequestsMissing) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
@@ -56,7 +55,7 @@ class ActionModule(ActionBase):
         lock = lock_file.read(path)
         writes = arguments["lock_only"] or arguments["write"]
         if writes and path is None:
-            lock_file.write(path, lock)
+            lock_file.check_writable(path)
         request = lock_plan.Request(
             images=arguments["images"],
             surveys=arguments["surveys"],
@@ -68,6 +67,9 @@ class ActionModule(ActionBase):
             prune=_is_whole(arguments["images"], task_vars),
         )
         plan = lock_plan.plan(request, lock)
+        if (plan.fresh or plan.drop) and not self._task.check_mode:
+            # The playbook writes when hosts have changed: too late to find out that it cannot.
+            lock_file.check_writable(path)
         for sentence in plan.messages:
             display.display(sentence)
         for sentence in plan.held:
@@ -91,6 +93,14 @@ class ActionModule(ActionBase):
             "lock": document,
         }
         return {**result, **self._write(path, document)} if writes else result
+
+    def _write_passed(self, path, document, outcomes):
+        """Write what hosts have passed their gate with; without `outcomes` everything."""
+        try:
+            return self._write(path, document if outcomes is None else lock_plan.passed(document, outcomes))
+        except lock_file.LockFileError as error:
+            again = "What hosts were changed to stays, but it is not locked. Mend that, and run update again."
+            return {"failed": True, "changed": False, "msg": f"{error}\n{again}"}
 
     def _write(self, path, document):
         """Put what was resolved into the file as it is now: somebody may have changed another entry meanwhile."""

@@ -8,9 +8,11 @@ One entry a service and image, sorted; written in one way only, so that a file d
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pathlib
 import re
+import tempfile
 
 import yaml
 
@@ -26,6 +28,7 @@ _HEADER = """\
 # Which image each tag of the inventory stands for. Every host runs exactly these; without the playbook update none
 # moves, even when a tag does. Written by homelab.mediastack.update: commit it. See docs/updates.md.
 """
+_NOWHERE = f"{NAME} is written beside the inventory, and there is none: name an inventory file or directory with -i."
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _REQUIRED = ("service", "image", "digest")
 _KEYS = (*_REQUIRED, "platforms", "created", "resolved", "by")
@@ -150,6 +153,29 @@ def would_change(path, lock):
         raise LockFileError(str(error)) from error
 
 
+def check_writable(path):
+    """Find out whether `write` could write the file, before anything is done that it is to tell of.
+
+    Raises:
+        LockFileError: there is no place for it, or no file can be made there.
+    """
+    if path is None:
+        raise LockFileError(_NOWHERE)
+    target = os.path.realpath(path)
+    try:
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # Permissions do not tell everything: a full or a read-only file system refuses too.
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=f".{NAME}.", suffix=".tmp")
+        try:
+            os.write(descriptor, b"-")
+        finally:
+            os.close(descriptor)
+            os.unlink(temporary)
+    except OSError as error:
+        raise LockFileError(f"cannot write {path}: {atomic_files.reason(error)}") from error
+
+
 def write(path, lock):
     """Write the file in one step, if it is to change; whether it did.
 
@@ -159,9 +185,7 @@ def write(path, lock):
         LockFileError: it cannot be written.
     """
     if path is None:
-        raise LockFileError(
-            f"{NAME} is written beside the inventory, and there is none: name an inventory file or directory with -i."
-        )
+        raise LockFileError(_NOWHERE)
     if not would_change(path, lock):
         return False
     target = os.path.realpath(path)

@@ -158,10 +158,34 @@ def test_without_an_inventory_there_is_nowhere_to_write(run, world, here):
         assert result["failed"] is True
         assert "written beside the inventory" in result["msg"]
     assert world.log == []
-    resolved = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=None)
+    # The playbook writes later, when hosts have changed.
+    result = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=None)
+    assert result["msg"].startswith("Nothing was touched: mediastack.lock.yml is written beside the inventory")
+    resolved = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=None, check=True)
     assert resolved["targets"]["nas"]["sonarr"]["digest"]
     for check in (False, True):
         assert run(mode="write", lock=resolved["lock"], inventory_dir=None, check=check)["failed"] is True
+
+
+def test_a_place_where_no_file_can_be_made_is_told_before_a_host_changes(run, world, here, tmp_path):
+    world.image("team/sonarr", "1.0")
+    gone = tmp_path / "gone"
+    result = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=gone)
+    assert result["msg"].startswith(f"Nothing was touched: cannot write {gone / lock_file.NAME}: No such file")
+    resolved = run(images=wants(here, "sonarr"), surveys={}, inventory_dir=gone, check=True)
+    assert resolved["targets"]["nas"]["sonarr"]["digest"]
+    # In the task after the update, hosts were touched.
+    late = run(mode="write", lock=resolved["lock"], inventory_dir=gone)
+    assert late["failed"] is True
+    assert late["msg"].startswith(f"cannot write {gone / lock_file.NAME}: No such file")
+    assert "Nothing was touched" not in late["msg"]
+
+
+def test_where_there_is_nothing_to_write_no_place_is_needed(run, world, here, tmp_path):
+    fixed = f"{here}/team/sonarr:1.0@{OTHER}"
+    images = {"nas": {"sonarr": {"image": fixed, "wiring_kind": None}}}
+    for place in (None, tmp_path / "gone"):
+        assert run(images=images, surveys={}, inventory_dir=place)["targets"]["nas"]["sonarr"]["digest"] == OTHER
 
 
 def test_a_host_behind_the_lock_is_brought_to_it_without_a_request(run, world, here):

@@ -142,6 +142,25 @@ def test_a_directory_that_is_not_there_is_named(tmp_path):
         lock_file.write(str(tmp_path / "gone" / lock_file.NAME), both(None))
 
 
+def test_whether_it_can_be_written_is_found_out_without_a_trace(tmp_path, path, monkeypatch):
+    lock_file.check_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    link = tmp_path / "link.yml"
+    link.symlink_to(tmp_path / "gone" / "elsewhere.yml")
+    with pytest.raises(LockFileError, match="cannot write .*link.yml: No such file"):
+        lock_file.check_writable(str(link))
+    with pytest.raises(LockFileError, match="a directory is in the way"):
+        lock_file.check_writable(str(tmp_path))
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lock_file.os, "write", full)
+    with pytest.raises(LockFileError, match="free some space"):
+        lock_file.check_writable(path)
+    assert list(tmp_path.iterdir()) == [link]
+
+
 ENTRY = f"  - service: sonarr\n    image: a/b:1\n    digest: {A}\n"
 HEAD = "---\nschema: 1\nimages:\n"
 MARKS = ("<" * 7, "=" * 7, ">" * 7)
