@@ -179,16 +179,20 @@ def _compare(old, new):
 
 
 def assess(service, old, new, wiring_kind=None, allow_major=False):
-    """The `Jump` of a service from one image (name) to another.
+    """The `Jump` of a service from one image (name) to another, which has another digest.
 
     Params:
-        old: what runs, or what was locked; None or empty: nothing, and any step is right.
+        old: what runs, or what was locked; None or empty: nothing, and any step is right. The same name as `new`: its
+            tag has moved.
         wiring_kind: `wiring.kind` of the service's file; `postgresql` has rules of its own.
         allow_major: whether `-e allow_major=true` was given; what would be refused is then a note.
     """
-    if not old or old == new:
-        return Jump(SAME if old else UNKNOWN)
+    if not old:
+        return Jump(UNKNOWN)
     kind = kind_of(old, new)
+    if kind == SAME and version_of(parse(new).tag) is None:
+        # latest is what it was by its name only.
+        kind = UNKNOWN
     why = _why_not(old, new, kind, wiring_kind)
     if why:
         sentence = f"{service}: {_words(old, new)}: {why}."
@@ -198,7 +202,7 @@ def assess(service, old, new, wiring_kind=None, allow_major=False):
             kind, refusal=f"{sentence} Look at its release notes and take a backup, then run again with {ALLOW}."
         )
     if kind == UNKNOWN:
-        return Jump(kind, note=f"{service}: {_words(old, new)}: how big a step that is cannot be told from its tags.")
+        return Jump(kind, note=f"{service}: {_words(old, new)}: how big a step that is cannot be told from its tag.")
     if kind == DOWN:
         return Jump(
             kind, note=f"{service}: {_words(old, new)} is a step back; the playbook rollback takes the data back too."
@@ -214,6 +218,8 @@ def _words(old, new):
         return f"{old} to {new}"
     if (before.registry, before.repository) != (after.registry, after.repository):
         return f"{old} to {new}"
+    if before.tag == after.tag and after.tag:
+        return f"{after.app} {after.tag} is another image now"
     return f"{after.app} {before.tag or before.digest[:19]} to {after.tag or after.digest[:19]}"
 
 

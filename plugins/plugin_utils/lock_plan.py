@@ -172,7 +172,7 @@ class _Planner:
             return False
         if case.is_ahead_of(entry):
             return False
-        return not self._failed_before(case, entry) and not self._jump(case, entry.image).refusal
+        return not self._failed_before(case, entry) and not self._jump(case, entry).refusal
 
     def _from_lock(self, behind):
         """Targets from the lock. Its digests were judged when they were written: their age does not count again."""
@@ -279,7 +279,7 @@ class _Planner:
                     "there is another one. To try it again: -e retry_failed=true",
                 )
                 return False
-            jump = self._jump(case, entry.image)
+            jump = self._jump(case, entry)
             if jump.refusal:
                 self._add(self.refused, case, jump.refusal)
                 return False
@@ -298,11 +298,14 @@ class _Planner:
         }
         return True
 
-    def _jump(self, case, image):
-        old = str((case.running or {}).get("image") or "")
+    def _jump(self, case, entry):
+        old, image = str((case.running or {}).get("image") or ""), entry.image
         if old.startswith("sha256:") or not case.surveyed:
             # An id tells no version, and a host that was not looked at tells nothing.
             old = self._locked_before(case.service, image)
+            locked = self.lock.entry(case.service, image)
+            if locked is not None and locked.digest == entry.digest:
+                return image_jump.Jump(image_jump.SAME)
         return image_jump.assess(case.service, old, image, case.wiring_kind, self.request.allow_major)
 
     def _locked_before(self, service, image):

@@ -83,6 +83,23 @@ def test_one_image_by_two_registries_is_one_image(old, new):
     assert image_jump.kind_of(old, new) == "patch"
 
 
+def test_a_tag_without_a_version_that_has_moved_is_told():
+    jump = image_jump.assess("sonarr", f"{SONARR}:latest", f"{SONARR}:latest")
+    assert jump.refusal is None
+    assert jump.note == (
+        "sonarr: sonarr latest is another image now: how big a step that is cannot be told from its tag."
+    )
+    # One with a version has what that says.
+    assert image_jump.assess("sonarr", f"{SONARR}:4.0.19", f"{SONARR}:4.0.19").note is None
+
+
+@pytest.mark.parametrize(("image", "kind"), [("postgres:alpine", None), ("ghcr.io/me/database:latest", "postgresql")])
+def test_a_database_whose_tag_tells_no_version_waits_when_the_tag_has_moved(image, kind):
+    refusal = image_jump.assess("db", image, image, kind).refusal
+    assert "is another image now: the tags do not tell the major version of PostgreSQL" in refusal
+    assert image_jump.assess("db", image, image, kind, allow_major=True).refusal is None
+
+
 def test_another_builds_version_says_nothing():
     jump = image_jump.assess("sonarr", "ghcr.io/hotio/sonarr:4.0.18", f"{SONARR}:4.0.19")
     assert (jump.kind, jump.refusal) == ("unknown", None)

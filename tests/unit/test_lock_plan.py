@@ -258,6 +258,33 @@ def test_a_postgresql_of_another_major_version_waits_even_when_it_is_locked(regi
     assert "does not start on the data of PostgreSQL 16" in done.held[0]
 
 
+def test_a_tag_without_a_version_is_taken_with_a_word_where_it_has_moved(registry):
+    latest = "lscr.io/linuxserver/sonarr:latest"
+    registry.images[latest] = B
+    images, lock = {"nas": wants(sonarr=latest)}, locked(("sonarr", latest, A))
+    moved = plan(registry, images, {"nas": runs(sonarr=(latest, A))}, lock)
+    assert digests(moved) == {"nas": {"sonarr": B}}
+    word = "nas: sonarr: sonarr latest is another image now: how big a step that is cannot be told from its tag."
+    assert word in moved.messages
+    assert word in plan(registry, images, {}, lock, lock_only=True).messages
+    same = locked(("sonarr", latest, B))
+    assert plan(registry, images, {"nas": runs(sonarr=(latest, B))}, same).messages == []
+    assert plan(registry, images, {}, same, lock_only=True).messages == []
+
+
+def test_a_postgresql_whose_tag_tells_no_version_waits_when_it_has_moved(registry):
+    registry.images["me/db:latest"] = B
+    images = {"nas": {"db": {"image": "me/db:latest", "wiring_kind": "postgresql"}}}
+    surveys = {"nas": runs(db=("me/db:latest", A))}
+    done = plan(registry, images, surveys, locked(("db", "me/db:latest", A)))
+    assert done.targets == {"nas": {}}
+    assert "do not tell the major version of PostgreSQL" in done.refused[0]
+    # It is not behind either, where a lock names the new one.
+    assert plan(registry, images, surveys, locked(("db", "me/db:latest", B))).targets == {"nas": {}}
+    allowed = plan(registry, images, surveys, locked(("db", "me/db:latest", A)), allow_major=True)
+    assert digests(allowed) == {"nas": {"db": B}}
+
+
 def test_without_a_look_at_hosts_the_lock_is_what_runs(registry):
     new = "lscr.io/linuxserver/radarr:7.0.0"
     registry.images[new] = D
