@@ -18,14 +18,18 @@ from .image_reference import BadReference, parse
 SAME, PATCH, MINOR, MAJOR, DOWN, UNKNOWN = "same", "patch", "minor", "major", "down", "unknown"
 ALLOW = "-e allow_major=true"
 
-# 4.0.19, v3.41.3, 16.14-alpine, 5.1.1-ls267, version-4.0.19.2979, arm64v8-1.2: numbers, and what comes after them.
+# 4.0.19, v3.41.3, 16.14-alpine, 5.1.1-ls267, version-4.0.19.2979, release-3.0.10.1567, arm64v8-1.2, 4.6.7-1,
+# 1.41.3.9314-a0bfb8370: numbers, and what comes after them.
 _VERSION = re.compile(
-    r"(?:(?:version|amd64|arm64|arm64v8|arm32v7|armhf)-)*[vV]?(?P<numbers>\d+(?:\.\d+)*)(?P<rest>(?:[-_+.]?[A-Za-z].*)?)"
+    r"(?:(?:version|release|stable|amd64|arm64|arm64v8|arm32v7|armhf)-)*[vV]?"
+    r"(?P<numbers>\d+(?:\.\d+)*)(?P<rest>(?:[-_+].*|\.?[A-Za-z].*)?)"
 )
 # LinuxServer counts its builds of one version.
 _BUILD = re.compile(r"-ls(\d+)$")
 # A first number from here on is a year: it says when, not how much has changed.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
+# 20260505 is a day.
+_DAY = re.compile(r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 # The same app by these registries: linuxserver/sonarr is on Docker Hub, GitHub and its own.
 _MIRRORS = {"docker.io", "ghcr.io", "lscr.io", "quay.io", "gcr.io", "public.ecr.aws"}
 
@@ -40,8 +44,9 @@ class Version:
 
     @property
     def by_date(self):
-        """Whether the first number is a year."""
-        return _FIRST_YEAR <= self.numbers[0] <= _LAST_YEAR
+        """Whether the first number is a year or a day."""
+        first = self.numbers[0]
+        return _FIRST_YEAR <= first <= _LAST_YEAR or _DAY.fullmatch(str(first)) is not None
 
     @property
     def text(self):
