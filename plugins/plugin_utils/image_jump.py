@@ -234,12 +234,14 @@ def _why_not(old, new, kind, wiring_kind):
         before, after = parse(old), parse(new)
     except BadReference:
         return None
-    app = _APPS.get(after.repository, after.app)
+    was_app, app = (_APPS.get(one.repository, one.app) for one in (before, after))
     was, will = version_of(before.tag), version_of(after.tag)
     if wiring_kind == "postgresql" or app in _POSTGRES:
         return _postgres(was, will, _same_image(before, after))
-    if kind == UNKNOWN:
-        return None
+    # Before anything else: Overseerr becomes Seerr by another repository, and Jellyfin is in several.
+    reason = _migration((was_app, app), was, will)
+    if reason or kind == UNKNOWN:
+        return reason
     if kind == DOWN:
         if was.numbers[:2] == will.numbers[:2]:
             return None
@@ -247,9 +249,6 @@ def _why_not(old, new, kind, wiring_kind):
             "a step back: what the newer version wrote the older one may not be able to read. "
             "The playbook rollback puts back image and data"
         )
-    reason = _migration(app, was, will)
-    if reason:
-        return reason
     months = _ONE_BY_ONE.get(app)
     if months and was and will and len(was.numbers) > 1 and len(will.numbers) > 1:
         apart = (will.numbers[0] - was.numbers[0]) * 12 + will.numbers[1] - was.numbers[1]
@@ -261,11 +260,12 @@ def _why_not(old, new, kind, wiring_kind):
     return "a new major version, which may change its data and settings for good" if kind == MAJOR else None
 
 
-def _migration(app, was, will):
+def _migration(apps, was, will):
+    """Why a step of `apps` (before and after) is known to be one-way; None where it is not."""
     if not was or not will:
         return None
     for migration in MIGRATIONS:
-        if app in migration.apps and was.numbers[: len(migration.at)] < migration.at <= will.numbers:
+        if set(apps) <= set(migration.apps) and was.numbers[: len(migration.at)] < migration.at <= will.numbers:
             return f"{migration.why} ({migration.source})"
     return None
 

@@ -121,6 +121,8 @@ def test_another_builds_version_says_nothing():
     jump = image_jump.assess("sonarr", "ghcr.io/hotio/sonarr:4.0.18", f"{SONARR}:4.0.19")
     assert (jump.kind, jump.refusal) == ("unknown", None)
     assert "how big a step" in jump.note
+    # Nor of an app that only has the migration's numbers.
+    assert image_jump.assess("seerr", "me/requests:1.0", "ghcr.io/seerr-team/seerr:v3.0.1").refusal is None
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,14 @@ def test_another_builds_version_says_nothing():
             "lscr.io/linuxserver/jellyfin:10.11.11",
             "moves its whole library to another database",
         ),
+        (
+            "jellyfin",
+            "jellyfin/jellyfin:10.10.7",
+            "lscr.io/linuxserver/jellyfin:10.11.11",
+            "jellyfin/jellyfin:10.10.7 to lscr.io/linuxserver/jellyfin:10.11.11: Jellyfin 10.11 moves its whole library",
+        ),
+        ("seerr", "sctx/overseerr:1.34.0", "ghcr.io/seerr-team/seerr:v3.0.1", "Seerr 3 takes over the database"),
+        ("seerr", "fallenbagel/jellyseerr:2.7.3", "ghcr.io/seerr-team/seerr:v3.0.1", "Seerr 3 takes over the database"),
         ("jellyfin", "jellyfin/jellyfin:10.8.13", "jellyfin/jellyfin:10.9.0", "no earlier version can read"),
         ("jellyfin", "jellyfin/jellyfin:10.11.11", "jellyfin/jellyfin:12.1", "rewrites its database"),
         (
