@@ -25,6 +25,7 @@ LOCK_FILE = "backup-state.lock"
 AUDIT_FILE = "audit.log"
 #: Kinds of snapshots that a backup makes: of everything, and of services that were named.
 WHOLE, PART = "backup", "partial"
+#: An id of a snapshot: when it was begun, its kind, and what tells it from others.
 ID = re.compile(r"^(\d{8}T\d{6}Z)-([a-z][a-z0-9_]*)-[0-9a-f]{4}$")
 #: What an encrypted copy is called, after its id; and an empty file beside a copy in which something is missing.
 ENCRYPTED, INCOMPLETE = ".tar.age", ".incomplete"
@@ -34,7 +35,8 @@ SEALED = ".sealed"
 ENDINGS = ("", ENCRYPTED, ENCRYPTED + ".sha256", INCOMPLETE)
 # Copies of one host do not overlap for as long as that.
 _STALE = datetime.timedelta(days=1)
-_STAMP = "%Y%m%dT%H%M%SZ"
+#: How an id begins.
+STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class BackupError(Exception):
@@ -124,8 +126,13 @@ def taken(identifier):
     if not match:
         return None
     with contextlib.suppress(ValueError):
-        return datetime.datetime.strptime(match.group(1), _STAMP).replace(tzinfo=datetime.timezone.utc)
+        return datetime.datetime.strptime(match.group(1), STAMP).replace(tzinfo=datetime.timezone.utc)
     return None
+
+
+def kind_of(identifier):
+    """The kind in the id of a snapshot; None when it is no id."""
+    return ID.match(identifier).group(2) if taken(identifier) else None
 
 
 def is_stale(identifier):
@@ -155,4 +162,4 @@ def ids(directory, kind):
 def identifiers(names, kind):
     """Ids of a kind among file names, newest first; an encrypted copy is called `<id>.tar.age`."""
     plain = {name[: -len(ENCRYPTED)] if name.endswith(ENCRYPTED) else name for name in names}
-    return sorted((name for name in plain if taken(name) and ID.match(name).group(2) == kind), reverse=True)
+    return sorted((name for name in plain if kind_of(name) == kind), reverse=True)

@@ -19,7 +19,7 @@ _REMOTE = re.compile(
     r"^(?P<login>(?:[A-Za-z_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])):(?P<path>/.*)$"
 )
 # A copy that is not whole, and the file that rsync writes while it is under way.
-_PART = re.compile(r"^\.{1,2}(?P<id>\d{8}T\d{6}Z-[a-z][a-z0-9_]*-[0-9a-f]{4})(\.tar\.age)?\.part(\.[A-Za-z0-9]{6})?$")
+_PART = re.compile(r"^\.{1,2}(?P<id>%s)(\.tar\.age)?\.part(\.[A-Za-z0-9]{6})?$" % backup_state.ID.pattern[1:-1])
 # A host that answers nothing is given up; a transfer that stands still as well.
 CONNECT_SECONDS, STALL_SECONDS, COMMAND_SECONDS = 20, 300, 120
 SSH = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=%d" % CONNECT_SECONDS]

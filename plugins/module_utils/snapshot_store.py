@@ -32,10 +32,8 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.snapshot_take i
 
 __all__ = ["Draft", "Snapshot", "SnapshotError", "Store"]
 
-_ID = re.compile(r"^(\d{8}T\d{6}Z)-([a-z][a-z0-9_]*)-([0-9a-f]{4})$")
 _KIND = re.compile(r"^[a-z][a-z0-9_]*$")
 _SECOND = datetime.timedelta(seconds=1)
-_TIME = "%Y%m%dT%H%M%SZ"
 
 
 class Store:
@@ -58,10 +56,10 @@ class Store:
             self._sweep()
             taken = datetime.datetime.now(datetime.timezone.utc)
             # Names are in the order of taking, also of two in one second. A clock that was put back is another matter.
-            newest = max([_time(name) for name in self._ids()[:1]], default=taken - _SECOND)
+            newest = max([backup_state.taken(name) for name in self._ids()[:1]], default=taken - _SECOND)
             if taken - _SECOND < newest < taken + 60 * _SECOND:
                 taken = newest + _SECOND
-            identifier = "%s-%s-%s" % (taken.strftime(_TIME), kind, os.urandom(2).hex())
+            identifier = "%s-%s-%s" % (taken.strftime(backup_state.STAMP), kind, os.urandom(2).hex())
             return Draft(self, identifier, kind, taken, about)
         except OSError as error:
             if error.errno in snapshot_files.FULL:
@@ -73,7 +71,7 @@ class Store:
         return [
             Snapshot(os.path.join(self.root, identifier))
             for identifier in self._ids()
-            if kind is None or _ID.match(identifier).group(2) == kind
+            if kind is None or backup_state.kind_of(identifier) == kind
         ]
 
     def get(self, identifier):
@@ -163,7 +161,11 @@ class Store:
         except OSError as error:
             raise snapshot_files.failed(error, "cannot read %s" % self.root) from error
         return sorted(
-            (name for name in names if _ID.match(name) and os.path.isfile(os.path.join(self.root, name, MANIFEST))),
+            (
+                name
+                for name in names
+                if backup_state.taken(name) and os.path.isfile(os.path.join(self.root, name, MANIFEST))
+            ),
             reverse=True,
         )
 
@@ -176,7 +178,7 @@ class Store:
                     with contextlib.suppress(OSError):
                         os.unlink(os.path.join(self.root, name))
                     continue
-                if not (name.startswith(".") and name.endswith(".tmp") and _ID.match(name[1:-4])):
+                if not (name.startswith(".") and name.endswith(".tmp") and backup_state.taken(name[1:-4])):
                     continue
                 path = os.path.join(self.root, name)
                 with contextlib.suppress(OSError):
@@ -195,9 +197,9 @@ class Snapshot:
         """`path`: its directory; its name is its id."""
         self.path = path
         self.id = os.path.basename(path)
-        self.kind = _ID.match(self.id).group(2)
+        self.kind = backup_state.kind_of(self.id)
         #: When it was begun, to the second, UTC.
-        self.taken = _time(self.id)
+        self.taken = backup_state.taken(self.id)
         self._manifest = None
 
     def __repr__(self):
@@ -332,7 +334,3 @@ def _identity(path):
         info = os.stat(path)
         return ((info.st_dev, info.st_ino),)
     return ()
-
-
-def _time(identifier):
-    return datetime.datetime.strptime(identifier[:16], _TIME).replace(tzinfo=datetime.timezone.utc)

@@ -172,6 +172,10 @@ def test_a_directory_without_a_manifest_is_no_snapshot(host):
     one = host.take()
     os.mkdir(os.path.join(host.store.root, "20200101T000000Z-backup-0000"))
     os.mkdir(os.path.join(host.store.root, "something"))
+    # Nor is one whose name tells no time.
+    no_time = pathlib.Path(host.store.root, "20201399T000000Z-backup-0000")
+    no_time.mkdir()
+    (no_time / "manifest.json").write_text("{}")
     assert [snapshot.id for snapshot in host.store.all()] == [one.id]
 
 
