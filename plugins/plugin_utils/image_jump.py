@@ -126,7 +126,10 @@ MIGRATIONS = (
 _ONE_BY_ONE = {"authentik": 3}
 # Repositories whose last part is not the app's name.
 _APPS = {"goauthentik/server": "authentik", "library/postgres": "postgres"}
-_POSTGRES = {"postgres", "postgresql", "pgvecto-rs", "pgvector", "postgis", "timescaledb"}
+# Images that have a version of their own in front, and PostgreSQL's in a later part: 0.8.0-pg16.
+_EXTENDED = {"pgvecto-rs", "pgvector", "timescaledb", "timescaledb-ha", "vchord-postgres"}
+_POSTGRES = {"postgres", "postgresql", "postgis", *_EXTENDED}
+_PG = re.compile(r"(?:^|-)pg(\d+)")
 
 
 def version_of(tag):
@@ -237,7 +240,8 @@ def _why_not(old, new, kind, wiring_kind):
     was_app, app = (_APPS.get(one.repository, one.app) for one in (before, after))
     was, will = version_of(before.tag), version_of(after.tag)
     if wiring_kind == "postgresql" or app in _POSTGRES:
-        return _postgres(was, will, _same_image(before, after))
+        majors = [_postgres_major(*one) for one in ((was_app, before.tag), (app, after.tag))]
+        return _postgres(*majors, _same_image(before, after) and _is_alpine(before.tag) == _is_alpine(after.tag))
     # Before anything else: Overseerr becomes Seerr by another repository, and Jellyfin is in several.
     reason = _migration((was_app, app), was, will)
     if reason or kind == UNKNOWN:
@@ -270,20 +274,33 @@ def _migration(apps, was, will):
     return None
 
 
-def _postgres(was, will, same_image):
-    """PostgreSQL reads the data of its own major version only, and sorts text as its C library does."""
+def _postgres_major(app, tag):
+    """The major version of PostgreSQL in a tag; None where it does not say."""
+    found = _PG.search((tag or "").lower())
+    if found:
+        return int(found[1])
+    version = version_of(tag)
+    return version.numbers[0] if version and app not in _EXTENDED else None
+
+
+def _is_alpine(tag):
+    return "alpine" in (tag or "").lower()
+
+
+def _postgres(was, will, same_build):
+    """PostgreSQL reads the data of its own major version (`was`, `will`) only, and sorts text as its C library does."""
     if was is None or will is None:
         return (
             "the tags do not tell the major version of PostgreSQL, and it starts on no data of another one. "
-            "Write one such as 16.14-alpine"
+            "Write one that does, such as 16.14-alpine or pg16"
         )
-    if was.numbers[0] != will.numbers[0]:
+    if was != will:
         return (
-            f"PostgreSQL {will.numbers[0]} does not start on the data of PostgreSQL {was.numbers[0]}, neither newer "
+            f"PostgreSQL {will} does not start on the data of PostgreSQL {was}, neither newer "
             "nor older: dump the databases, move the directory away, start the new version and load them "
             "(https://www.postgresql.org/docs/current/upgrading.html)"
         )
-    if not same_image or ("alpine" in was.variant) != ("alpine" in will.variant):
+    if not same_build:
         return (
             "another build of PostgreSQL may sort text in another order, and its indexes are wrong then until REINDEX "
             "(https://wiki.postgresql.org/wiki/Locale_data_changes)"

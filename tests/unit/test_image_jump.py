@@ -140,7 +140,7 @@ def test_another_builds_version_says_nothing():
             "jellyfin",
             "jellyfin/jellyfin:10.10.7",
             "lscr.io/linuxserver/jellyfin:10.11.11",
-            "jellyfin/jellyfin:10.10.7 to lscr.io/linuxserver/jellyfin:10.11.11: Jellyfin 10.11 moves its whole library",
+            "jellyfin/jellyfin:10.10.7 to lscr.io/linuxserver/jellyfin:10.11.11: Jellyfin 10.11 moves its whole",
         ),
         ("seerr", "sctx/overseerr:1.34.0", "ghcr.io/seerr-team/seerr:v3.0.1", "Seerr 3 takes over the database"),
         ("seerr", "fallenbagel/jellyseerr:2.7.3", "ghcr.io/seerr-team/seerr:v3.0.1", "Seerr 3 takes over the database"),
@@ -218,7 +218,31 @@ def test_a_postgresql_that_would_not_start_on_its_data_waits(old, new, words):
 
 def test_a_database_is_known_by_its_wiring_too():
     old, new = "ghcr.io/me/database:1-pg15", "ghcr.io/me/database:2-pg16"
-    assert "PostgreSQL 2 does not start" in image_jump.assess("db", old, new, wiring_kind="postgresql").refusal
+    assert "PostgreSQL 16 does not start" in image_jump.assess("db", old, new, wiring_kind="postgresql").refusal
+
+
+@pytest.mark.parametrize(
+    ("repository", "old", "new", "words"),
+    [
+        ("pgvector/pgvector", "pg16", "pg17", "PostgreSQL 17 does not start on the data of PostgreSQL 16"),
+        ("pgvector/pgvector", "0.8.0-pg16", "0.8.0-pg17", "PostgreSQL 17 does not start on the data of PostgreSQL 16"),
+        ("pgvector/pgvector", "pg16", "0.8.1", "do not tell the major version"),
+        ("timescale/timescaledb", "2.17.2-pg16", "2.17.2-pg17", "PostgreSQL 17 does not start"),
+        ("timescale/timescaledb", "2.17.2", "2.18.0", "do not tell the major version"),
+        ("timescale/timescaledb-ha", "pg16.4-ts2.17", "pg17.2-ts2.17", "PostgreSQL 17 does not start"),
+        ("postgis/postgis", "16-3.4", "17-3.4", "PostgreSQL 17 does not start on the data of PostgreSQL 16"),
+        ("ghcr.io/immich-app/postgres", "14-vectorchord0.4.3-pgvectors0.2.0", "15-vectorchord0.4.3", "PostgreSQL 15"),
+        # What is ahead of it may move on by itself.
+        ("pgvector/pgvector", "0.7.4-pg16", "0.8.0-pg16", None),
+        ("pgvector/pgvector", "pg16", "0.8.0-pg16", None),
+        ("timescale/timescaledb", "2.17.2-pg16", "2.18.0-pg16", None),
+        ("timescale/timescaledb-ha", "pg16.4-ts2.17", "pg16.6-ts2.18", None),
+        ("postgis/postgis", "16-3.4", "16-3.5", None),
+    ],
+)
+def test_a_database_with_extensions_has_its_major_version_in_a_later_part(repository, old, new, words):
+    refusal = image_jump.assess("db", f"{repository}:{old}", f"{repository}:{new}").refusal
+    assert (words in refusal) if words else refusal is None
 
 
 def test_a_small_step_back_is_taken_and_told():
