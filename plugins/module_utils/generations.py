@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The generations of a host: which images its services ran, and which snapshot was taken when they were left.
 
-`<project>/.mediastack/generations.json`: {schema, current, generations: [{number, when, txn, verb, images: {service:
-{image, digest, image_id}}, snapshot}]}. Write under the run lock only.
+`<project>/.mediastack/generations.json`: {schema, current, generations: [{number, when, txn, verb, before, images:
+{service: {image, digest, image_id}}, snapshot}]}; `before`: the generation that it came from, which after a rollback is
+not the one of the number before. Write under the run lock only.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def find(record, number):
     return next((one for one in record["generations"] if one["number"] == number), None)
 
 
+def line(record):
+    """Numbers of the present generation and of those that it came from, the newest first, as far as they are kept."""
+    kept = {one["number"]: one for one in record["generations"]}
+    found, number = [], record["current"]
+    while number in kept and number not in found:
+        found.append(number)
+        number = kept[number].get("before")
+    return found
+
+
 def images(record):
     """service → {image, digest, image_id} of the present generation."""
     present = find(record, record["current"])
@@ -56,7 +67,7 @@ def note(project_path, record, present):
         if not present:
             return False
         record["current"] = 1
-        record["generations"] = [_generation(1, "site", None, present)]
+        record["generations"] = [_generation(1, "site", None, present, None)]
     else:
         find(record, record["current"])["images"] = present
     atomic_files.write_json(path_of(project_path), record)
@@ -66,16 +77,19 @@ def note(project_path, record, present):
 def commit(project_path, record, present, verb, txn, snapshot, keep):
     """Begin a new generation; the generations that are forgotten for it.
 
-    `snapshot`: id of what was taken when the one before was left; `keep`: how many earlier ones stay.
+    `snapshot`: id of what was taken when the one before was left; `keep`: how many earlier ones stay. What this one
+    does not come from (it was left by a rollback) is forgotten first.
     """
     before = find(record, record["current"])
     if before is not None:
         before["snapshot"] = snapshot
     number = max([one["number"] for one in record["generations"]] + [0]) + 1
-    record["generations"].append(_generation(number, verb, txn, present))
+    record["generations"].append(_generation(number, verb, txn, present, record["current"] or None))
     record["current"] = number
-    forgotten = record["generations"][: max(0, len(record["generations"]) - 1 - keep)]
-    record["generations"] = record["generations"][len(forgotten) :]
+    ours = line(record)
+    others = sorted(record["generations"][:-1], key=lambda one: (one["number"] in ours, one["number"]))
+    forgotten = others[: max(0, len(others) - keep)]
+    record["generations"] = [one for one in record["generations"] if one not in forgotten]
     atomic_files.write_json(path_of(project_path), record)
     return forgotten
 
@@ -93,8 +107,22 @@ def keep_tag(project_name, service, number):
     return "%s/%s-%s:%d" % (KEEP_REPOSITORY, project_name.lower(), service.lower(), number)
 
 
-def _generation(number, verb, txn, present):
-    return {"number": number, "when": now(), "txn": txn, "verb": verb, "images": present, "snapshot": None}
+def is_again(record, number, present):
+    """Whether `present` is what the generation ran, as far as there are its services still."""
+    then = find(record, number)["images"]
+    return all(present[name]["image_id"] == then[name]["image_id"] for name in set(then) & set(present))
+
+
+def _generation(number, verb, txn, present, before):
+    return {
+        "number": number,
+        "when": now(),
+        "txn": txn,
+        "verb": verb,
+        "before": before,
+        "images": present,
+        "snapshot": None,
+    }
 
 
 def now():

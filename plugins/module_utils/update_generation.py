@@ -19,8 +19,7 @@ def resolve(change, record):
 
     StackError names the generations there are.
     """
-    numbers = sorted(one["number"] for one in record["generations"])
-    number = change.generation or max([one for one in numbers if one < record["current"]] + [0])
+    number = change.generation or (generations.line(record)[1:2] or [0])[0]
     found = generations.find(record, number)
     if found is None or number == record["current"]:
         kept = ", ".join("%d (%s)" % (one["number"], one["when"]) for one in record["generations"])
@@ -39,8 +38,37 @@ def resolve(change, record):
     return change._replace(targets=targets, data=data, generation=number)
 
 
+def data_between(change, services, record, moved):
+    """{snapshot's id: names of services}: the data that the services of `moved` had in the generation of a rollback.
+
+    `change`: as `resolve` returns it. A service that was left alone by the update after that generation is in a
+    snapshot of a later one, the oldest counts. StackError when no snapshot has the data of a service that is moved.
+    """
+    line = [number for number in reversed(generations.line(record)) if number != record["current"]]
+    later = line[line.index(change.generation) + 1 :] if change.generation in line else line
+    ids = [generations.find(record, number)["snapshot"] for number in [change.generation, *later]]
+    found, lacking = {}, [name for name in moved if update_ask.has_data(services[name])]
+    for snapshot in dict.fromkeys(filter(None, ids)):
+        if not lacking and snapshot != change.data:
+            continue
+        taken = data_of(change._replace(data=snapshot, names=()), services)[1]
+        # All of the generation's own, as far as it was asked for; of later ones only what is missing.
+        asked = (change.names or taken) if snapshot == change.data else lacking
+        names = [name for name in taken if name in asked]
+        if names:
+            found[snapshot] = names
+            lacking = [name for name in lacking if name not in names]
+    if lacking:
+        raise StackError(
+            "no snapshot of generation %d or later has the data of %s, and an older release on newer data may not "
+            "start, or harm it. Nothing was changed: name the others with -e service=, or go back to the images only "
+            "with -e keep_data=true" % (change.generation, ", ".join(lacking))
+        )
+    return found
+
+
 def data_of(change, services):
-    """(change with the snapshot's id, names of the services whose data it is). StackError when it is not there."""
+    """(the snapshot's id, names of the services whose data is put back from it). StackError when it is not there."""
     store = Store(change.backup_path)
     try:
         if change.data == LATEST:
@@ -68,4 +96,20 @@ def data_of(change, services):
     if not names:
         about = ", ".join(change.names) or "this host"
         raise StackError("%s holds nothing of %s. It holds %s" % (snapshot.id, about, ", ".join(snapshot.services)))
-    return change._replace(data=snapshot.id, names=tuple(names)), names
+    return snapshot.id, names
+
+
+def commit(project_path, record, entry, present, names, keep):
+    """Write that a transaction ended well; the generations that are forgotten for it, None: nothing was written.
+
+    `entry`: of the journal; `present`: as `generations.note` wants it; `names`: services that were moved.
+    """
+    number = entry.get("generation") if entry["verb"] == update_ask.ROLLBACK else None
+    # A rollback of some services makes what there never was: a generation of its own.
+    if number and generations.find(record, number) and generations.is_again(record, number, present):
+        generations.go_back(project_path, record, number, present, entry["snapshot"])
+        return None
+    if not names or any(one["txn"] == entry["id"] for one in record["generations"]):
+        # Nothing to write, or a run that was killed after this has written it.
+        return None
+    return generations.commit(project_path, record, present, entry["verb"], entry["id"], entry["snapshot"], keep)

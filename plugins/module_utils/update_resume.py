@@ -32,8 +32,7 @@ def finish(run, entry):
     change = asked._replace(
         verb=entry["verb"],
         targets={},
-        data=entry.get("put_in"),
-        names=entry["data"],
+        data=None,
         who=entry["who"],
         stable_for=entry["stable_for"],
         keep=entry["keep"],
@@ -86,7 +85,7 @@ def _go_on(other):
         return
     try:
         if entry.get("put_in") and entry["step"] == journal.RECREATING:
-            other.stop_and_put_back(entry["put_in"], entry["data"], None, "in")
+            other.stop_and_put_back(entry["put_in"], None, "in")
             other.look()
         other.source.rendered.write()
         reasons = {name: "an update was interrupted" for name in entry["services"] if not _is_there(other, name)}

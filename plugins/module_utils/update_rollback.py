@@ -20,16 +20,17 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
 )
 from ansible_collections.homelab.mediastack.plugins.module_utils.convergence import Aim
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
+from ansible_collections.homelab.mediastack.plugins.module_utils.update_run import TROUBLE
 
 RESULT = "rolled_back"
 #: Names what is put aside on the way back.
 BACK = "back"
 
 
-def roll_back(run, error):
+def roll_back(run, error, probed=False):
     """Undo what failed, commit what did not; always raises StackError with both told.
 
-    `run`: an Update whose transaction is under way; `error`: what went wrong.
+    `run`: an Update whose transaction is under way; `error`: what went wrong; `probed`: what did not fail was asked.
     """
     services, entry = run.request.bundle["services"], run.txn.entry
     moved = [*entry["services"], *entry["data"]]
@@ -40,6 +41,11 @@ def roll_back(run, error):
     back = [name for name in dict.fromkeys(moved) if name in touched]
     if not back:
         # What failed has nothing to do with what was moved.
+        if not probed:
+            try:
+                run.pass_probes()
+            except TROUBLE as other:
+                roll_back(run, other, probed=True)
         run.commit()
         raise error
     # Neither a killed docker program nor a generation that ran well once makes an image one that is held back.
@@ -50,16 +56,21 @@ def roll_back(run, error):
 
 def finish(run, why, failures=()):
     """Carry out the rollback that the journal tells of, and end the transaction; always raises StackError."""
-    entry = run.txn.entry
+    entry, failures = run.txn.entry, list(failures)
+    while True:
+        try:
+            _restore(run, entry["back"])
+            break
+        except Exception as error:
+            more = _widen(run, error)
+            if not more:
+                raise StackError(
+                    "%s\nThe way back did not succeed either: %s\nThe next run of site or update tries it again; what "
+                    "was there before is in the snapshot %s" % (why, error, entry["snapshot"]),
+                    failures=failures,
+                ) from error
+            why, failures = entry["why"], failures + more
     back = entry["back"]
-    try:
-        _restore(run, back)
-    except Exception as error:
-        raise StackError(
-            "%s\nThe way back did not succeed either: %s\nThe next run of site or update tries it again; what was "
-            "there before is in the snapshot %s" % (why, error, entry["snapshot"]),
-            failures=list(failures),
-        ) from error
     stayed = [name for name in entry["services"] if name not in back]
     _refuse(run, entry.get("refuse", []), why)
     if stayed:
@@ -70,6 +81,25 @@ def finish(run, why, failures=()):
     run.actions = ["roll %s back to %s" % (name, _was(run, name)) for name in back]
     run.actions += ["update %s" % name for name in stayed]
     raise StackError(_words(run, back, stayed, why), failures=list(failures), transaction=run.audited)
+
+
+def _widen(run, error):
+    """Take back too what else was moved and is not well: its failures, [] when the error is about nothing of it."""
+    services, entry = run.request.bundle["services"], run.txn.entry
+    moved = [name for name in [*entry["services"], *entry["data"]] if name not in entry["back"]]
+    failures = [one for one in getattr(error, "details", {}).get("failures") or [] if one["service"] in moved]
+    touched = update_ask.touching(services, {one["service"] for one in failures})
+    more = [name for name in dict.fromkeys(moved) if name in touched]
+    if not more:
+        return []
+    refuse = more if entry["verb"] == update_ask.UPDATE else []
+    run.txn.at(
+        journal.ROLLING_BACK,
+        back=[*entry["back"], *more],
+        refuse=[*entry.get("refuse", []), *refuse],
+        why="%s\n%s" % (entry["why"], error),
+    )
+    return failures
 
 
 def _restore(run, back):
@@ -84,12 +114,16 @@ def _restore(run, back):
     data = [name for name in entry["data"] if name in back and services[name].get("snapshot")]
     run.gate = None
     run.look()
-    if data and entry["snapshot"] and not entry.get("data_is_back"):
-        run.stop_and_put_back(entry["snapshot"], data, None, BACK)
-        run.txn.at(journal.ROLLING_BACK, data_is_back=True)
+    done = entry.get("data_is_back", [])
+    data = [name for name in data if name not in done]
+    # First, for a database comes up on its old image before its data goes in.
+    run.source.rendered.write()
+    run.supply.name_images(name for name in run.new_containers() if name in run.wanted)
+    if data and entry["snapshot"]:
+        run.stop_and_put_back({entry["snapshot"]: data}, None, BACK)
+        run.txn.at(journal.ROLLING_BACK, data_is_back=[*done, *data])
     run.gate = None
     run.look()
-    run.source.rendered.write()
     reasons = {name: "it goes back to %s" % _was(run, name) for name in back if name in entry["services"]}
     run.plan = convergence.plan_present(
         run.wanted, run.project, Aim(new_images=reasons, remove_orphans=False, left=run.holding.left)

@@ -16,6 +16,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     generations,
     image_choice,
     journal,
+    place_marks,
     refused,
     update_ask,
     update_generation,
@@ -50,6 +51,8 @@ class Update(Present):
         #: The line of the audit, for the result.
         self.audited = None
         self._targets = self._data = None
+        #: service → {image, digest}: targets of services that are held, which stay as they are.
+        self.waiting = {}
 
     # Which images
 
@@ -103,6 +106,17 @@ class Update(Present):
                     else image_choice.short(one.digest or one.image_id),
                 )
 
+    def read_holding(self):
+        """With what follows for the images: what is held is not moved, for no gate looks at it."""
+        holding = super().read_holding()
+        self.waiting = {name: self.moved.pop(name) for name in list(self.moved) if name in holding.left}
+        if self.waiting:
+            others = {name: one for name, one in self.targets().items() if name not in self.waiting}
+            recorded = generations.images(self.record)
+            services = self.request.bundle["services"]
+            self.source.chosen = image_choice.choose(services, self.project, recorded, others)
+        return holding
+
     def pins(self, plan):
         """What was chosen counts, whatever the tags are."""
         names = [name for name in plan.acting(convergence.CREATE, convergence.RECREATE) if name in self.wanted]
@@ -117,6 +131,10 @@ class Update(Present):
         if self.holding.lacking or self.no_engine:
             return
         data = self.data_names()
+        self.messages += [
+            "%s: its image waits until it is started: start it, then %s again" % (name, self.change.verb)
+            for name in self.waiting
+        ]
         if self.change.prepare:
             self.prepare()
         elif not self.moved and not data:
@@ -124,7 +142,7 @@ class Update(Present):
         else:
             self.check_host()
             self.predict_pulls()
-            self.check_space(data or self.snapshot_names())
+            self.check_space(self.taken_names(data))
             self.describe()
             if not self.request.check:
                 self.transact(data)
@@ -136,16 +154,26 @@ class Update(Present):
                 raise StackError(words, refused=sorted(self.refusals))
 
     def data_names(self):
-        """Services whose data is put back from a snapshot that was asked for."""
-        if not self.change.data:
-            return []
-        if self._data is None:
-            self.change, self._data = update_generation.data_of(self.change, self.request.bundle["services"])
-        return self._data
+        """Services whose data is put back from snapshots, which ones is said by `_data`: {snapshot's id: names}."""
+        services = self.request.bundle["services"]
+        if self._data is None and self.change.verb == update_ask.ROLLBACK and not self.change.keep_data:
+            self._data = update_generation.data_between(self.change, services, self.record, list(self.moved))
+        elif self._data is None:
+            self._data = dict([update_generation.data_of(self.change, services)]) if self.change.data else {}
+        found = [name for name in services if any(name in names for names in self._data.values())]
+        held = [name for name in found if name in self.holding.left and update_ask.is_dumped(services[name])]
+        if held:
+            raise StackError("%s is held stopped, and its data goes in while it runs: start it first" % ", ".join(held))
+        return found
 
     def snapshot_names(self):
         """Services whose data an update may change: those that are moved, and the rest of their apps."""
         return update_ask.same_apps(self.request.bundle["services"], self.moved)
+
+    def taken_names(self, data):
+        """Services that the transaction's own snapshot is of: what is moved, and what gets other data."""
+        taken = {*data, *self.snapshot_names()}
+        return [name for name in self.request.bundle["services"] if name in taken]
 
     def prepare(self):
         """Check the host and have every image, and touch no container."""
@@ -176,9 +204,12 @@ class Update(Present):
         if self.pulls:
             self.supply.pull(self.pulls)
         services = self.request.bundle["services"]
-        names = data or self.snapshot_names()
+        names = self.taken_names(data)
+        if not self.record["current"]:
+            # What the snapshot belongs to, and what `rollback` goes back to.
+            generations.note(self.path, self.record, self.present_images())
         self.txn = update_transaction.begin(
-            self, self.change.verb, self._moves(), names, put_in=self.change.data, generation=self.change.generation
+            self, self.change.verb, self._moves(), names, put_in=self._data, generation=self.change.generation
         )
         try:
             self.txn.pin(self.moved)
@@ -187,8 +218,6 @@ class Update(Present):
             self.progress.say("taking a snapshot of %s" % ", ".join(names))
             self.txn.take_running(services, names)
             self.holding.write(self.path)
-            if self.source.rendered:
-                self.source.rendered.write()
         except BaseException:
             self.abandon()
             raise
@@ -226,46 +255,67 @@ class Update(Present):
         services, rendered = self.request.bundle["services"], self.source.rendered
 
         def while_stopped():
+            self.txn.finish_snapshot(services, names)
+            # Files name the new images from here on: until then a container that is made by hand is an old one.
+            self.txn.at(journal.RECREATING)
+            if rendered:
+                rendered.write()
             if rendered and rendered.preset_changes:
                 rendered.write_presets()
-            self.txn.finish_snapshot(services, names)
             self.supply.name_images(name for name in self.new_containers() if name in self.wanted)
-            self.txn.at(journal.RECREATING)
 
         still = set(self.txn.draft.needs_stop(services, names)) | set(rendered.edits if rendered else ())
         if data:
-            self.stop_and_put_back(self.change.data, data, while_stopped, "in")
+            self.stop_and_put_back(self._data, while_stopped, "in", still)
             self.look()
             self.converge(self.plan)
         else:
-            self.converge(self.plan, while_stopped, sorted(still))
+            self.converge(self._with_stops(self.plan, still), while_stopped, sorted(still))
 
-    def stop_and_put_back(self, snapshot, names, before, word):
-        """Stop `names`, put back their data, and their databases with only PostgreSQL up.
+    def _with_stops(self, plan, names):
+        """`plan`, in which also those of `names` stop and start again for which nothing else is to be done."""
+        again = Decision(convergence.RESTART, ["its data is taken while it is down"])
+        decisions = {
+            name: again
+            for name in names
+            if plan.decisions.get(name, Decision(convergence.NONE)).action == convergence.NONE
+            and any(container.active for container in self.project.of(name))
+            and name not in self.holding.left
+        }
+        return plan._replace(decisions=dict(plan.decisions, **decisions))
 
-        `before()` is called when all are down; `word`: tells apart what is kept aside on the way there and back.
+    def stop_and_put_back(self, data, before, word, still=()):
+        """Stop services, put back their data, and their databases with only PostgreSQL up.
+
+        `data`: {snapshot's id: names}; `before()` is called when all, and `still`, are down; `word`: tells apart what
+        is kept aside on the way there and back.
         """
         services = self.request.bundle["services"]
+        sources = [(self.txn.store.get(snapshot), names) for snapshot, names in data.items()]
+        names = [name for _taken, found in sources for name in found]
         files = [name for name in names if not update_ask.is_dumped(services[name])]
         dumped = [name for name in names if update_ask.is_dumped(services[name])]
-        taken = self.txn.store.get(snapshot)
         aside = "%s/%s" % (self.txn.entry["aside"], word)
 
         def work():
             if before:
                 before()
             self.progress.say("putting back the data of %s" % ", ".join(names))
-            taken.put_back(services, files, aside)
+            for taken, found in sources:
+                taken.put_back(services, [name for name in found if name in files], aside)
 
-        stop = Plan({name: Decision(convergence.STOP, ["its data is put back"]) for name in files})
+        stopping = dict.fromkeys([*files, *(name for name in still if name not in dumped)])
+        stop = Plan({name: Decision(convergence.STOP, ["its data is put back"]) for name in stopping})
         self.gate = None
         self.carry(stop, work)
         if dumped:
             start = {name: Decision(convergence.RECREATE, ["its data is put back"]) for name in dumped}
             self.carry(Plan(start))
-            self.gate.wait(dict.fromkeys(dumped, "service_healthy"), self.deadline)
+            self.pass_gate(self.gate.wait(dict.fromkeys(dumped, "service_healthy"), self.deadline))
             self.project = self.gate.project
-            taken.put_back_databases(services, dumped, self.project, self.docker, self.aside_name(word))
+            for taken, found in sources:
+                mine = [name for name in found if name in dumped]
+                taken.put_back_databases(services, mine, self.project, self.docker, self.aside_name(word))
 
     def aside_name(self, word):
         """What the names of databases end with that are put aside."""
@@ -291,7 +341,8 @@ class Update(Present):
         """What is new must hold out longer than what `site` starts."""
         if self.gate is None:
             self.deadline = time.monotonic() + self.request.wait_timeout + self.change.stable_for
-            window = self.change.stable_for if self.moved or self.change.data else self.request.stable_for
+            new = self.moved or self._data or (self.txn and self.txn.entry.get("put_in"))
+            window = self.change.stable_for if new else self.request.stable_for
             self.gate = Gate(self.read, window, progress=self.progress)
 
     def goals(self):
@@ -334,37 +385,30 @@ class Update(Present):
         present = self.present_images()
         for name in names:
             to = self.txn.entry["services"][name]["to"]
-            if name in present and to.get("digest"):
+            if name in present and to.get("digest") and self._runs(name, to):
                 present[name]["digest"] = to["digest"]
             if name in present:
                 # A run that is killed now never writes the lock: this host is ahead of it then, not behind.
                 locked = self.request.bundle["services"][name].get("locked") or {}
                 present[name]["lock_was"] = locked.get("digest")
-        if self.txn.entry["verb"] == update_ask.ROLLBACK and self.txn.entry.get("generation"):
-            generations.go_back(
-                self.path, self.record, self.txn.entry["generation"], present, self.txn.entry["snapshot"]
-            )
-        elif names:
-            forgotten = generations.commit(
-                self.path,
-                self.record,
-                present,
-                self.txn.entry["verb"],
-                self.txn.id,
-                self.txn.entry["snapshot"],
-                self.change.keep,
-            )
+        forgotten = update_generation.commit(self.path, self.record, self.txn.entry, present, names, self.change.keep)
+        if forgotten is not None:
             refused.forget(self.path, names)
             self.txn.unpin(forgotten)
 
     def remember(self, lock):
-        """A transaction has written its generation itself."""
+        """A transaction has written its generation itself; what its containers are made of is remembered as ever."""
         if not self.change.prepare and self.audited is None:
             super().remember(lock)
+        elif self.audited and self.made:
+            self.made.remember(self.project)
+            place_marks.mark(self.request.bundle)
 
     def result(self):
         """With the transaction, or with what a look has found."""
         found = dict(super().result(), transaction=self.audited)
         if self.change.survey and self.project is not None:
-            found["survey"] = update_survey.of(self.docker, self.project, self.path)
+            found["survey"] = dict(
+                update_survey.of(self.docker, self.project, self.path), held=sorted(self.holding.left)
+            )
         return found

@@ -53,7 +53,7 @@ class Place:
     def __init__(self, base):
         self.base = base
         self.scratch = base / "scratch"
-        for name in ("data/media", "data/downloads", "services", "scratch/tmp", "scratch/home"):
+        for name in ("data/media", "data/downloads", "data/config", "services", "scratch/tmp", "scratch/home"):
             (base / name).mkdir(parents=True)
         for app in PORTS:
             (base / "services" / f"{app}.yml.j2").write_text(service_file(app))

@@ -29,6 +29,7 @@ def project(tmp_path_factory):
     try:
         (base / "data" / "media").mkdir(parents=True)
         (base / "data" / "downloads").mkdir()
+        (base / "data" / "config").mkdir()
         (base / "services").mkdir()
         (base / "services" / "sonarr.yml.j2").write_text(service_file("sonarr"))
         (base / "services" / "chat.yml.j2").write_text(service_file("chat"))

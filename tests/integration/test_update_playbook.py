@@ -176,6 +176,33 @@ def test_one_bad_of_two_goes_back_alone(stack):
     assert running(stack, STEADY)[1] == good == locked(stack, STEADY) and running(stack)[1] == locked(stack) != new
 
 
+def test_two_bad_releases_of_which_one_shows_late_go_back_both(stack):
+    """The gate ends at the first failure; the other one shows on the way back."""
+    new, other = running(stack)[1], running(stack, STEADY)[1]
+    bad = {TARGET: stack.publish(TARGET, tag="1.1", fault="crash"), STEADY: stack.publish(STEADY, fault="never")}
+    done = stack.play("update", check=False)
+    assert done.returncode == 2 and running(stack)[1] == new and running(stack, STEADY)[1] == other, done.stdout
+    assert {name: one["digest"] for name, one in stack.state("refused")["services"].items()} == bad
+    assert stack.state("journal") is None
+    stack.play("site")
+    for service, tag in ((TARGET, "1.1"), (STEADY, "1")):
+        stack.publish(service, tag=tag)
+    stack.play("update")
+
+
+def test_what_is_held_is_not_moved_and_uses_up_no_generation(stack):
+    digest = running(stack)[1]
+    stack.play("stop", "-e", f"service={TARGET}")
+    new = stack.publish(TARGET, tag="1.1")
+    record = stack.state("generations")
+    done = stack.play("update")
+    assert f"{TARGET}: its image waits until it is started" in done.stdout
+    assert stack.state("generations") == record and running(stack)[1] == digest == locked(stack)
+    stack.play("start", "-e", f"service={TARGET}")
+    stack.play("update")
+    assert running(stack)[1] == new == locked(stack)
+
+
 def test_rollback_works_with_the_registry_dead_and_after_a_prune(stack):
     record = stack.state("generations")
     before, version = record["generations"][-2]["images"][TARGET]["digest"], version_of(stack)

@@ -81,3 +81,70 @@ def test_after_a_rollback_the_next_goes_further_back(path):
     assert update_generation.resolve(Change(ROLLBACK, generation=0), record).generation == 2
     generations.commit(path, record, {"sonarr": image(9)}, "update", "t9", "snap9", 10)
     assert generations.read(path)["current"] == 5
+
+
+def test_after_a_rollback_and_another_update_it_goes_back_to_what_that_update_left(path):
+    record = grown(path, 3)
+    generations.go_back(path, record, 3, {"sonarr": image(2)}, "safety")
+    generations.commit(path, record, {"sonarr": image(9)}, "update", "t9", "snap9", 10)
+    found = update_generation.resolve(Change(ROLLBACK, generation=0), generations.read(path))
+    assert (found.generation, found.data) == (3, "snap9")
+
+
+def test_what_a_rollback_has_left_is_forgotten_first(path):
+    record = grown(path, 3, keep=3)
+    generations.go_back(path, record, 3, {"sonarr": image(2)}, "safety")
+    forgotten = generations.commit(path, record, {"sonarr": image(9)}, "update", "t9", "snap9", 1)
+    assert [one["number"] for one in forgotten] == [4, 1, 2]
+    assert [one["number"] for one in generations.read(path)["generations"]] == [3, 5]
+
+
+def test_a_rollback_of_one_service_is_a_generation_of_its_own(path):
+    two = [{"sonarr": image(number), "radarr": image(number)} for number in range(2)]
+    generations.note(path, generations.read(path), two[0])
+    generations.commit(path, generations.read(path), two[1], "update", "t1", "snap", 3)
+    record = generations.read(path)
+    entry = {"id": "t2", "verb": ROLLBACK, "generation": 1, "snapshot": "safety"}
+    mixed = {"sonarr": image(0), "radarr": image(1)}
+    assert update_generation.commit(path, record, entry, mixed, ["sonarr"], 3) == []
+    record = generations.read(path)
+    assert record["current"] == 3 and generations.find(record, 1)["images"] == two[0]
+    # A run that was killed right after that writes nothing twice.
+    assert update_generation.commit(path, record, entry, mixed, ["sonarr"], 3) is None
+    entry = {"id": "t3", "verb": ROLLBACK, "generation": 1, "snapshot": "safety3"}
+    assert update_generation.commit(path, record, entry, two[0], ["radarr"], 3) is None
+    assert generations.read(path)["current"] == 1
+
+
+SERVICES = {name: {"snapshot": {"method": "copy", "paths": ["."]}} for name in ("sonarr", "radarr", "jellyfin")}
+
+
+@pytest.fixture
+def steps(path, monkeypatch):
+    """1 → 2 moved sonarr, 2 → 3 jellyfin, 3 → 4 sonarr again; snapshots hold what was moved."""
+    taken = {"s1": ["sonarr"], "s2": ["jellyfin"], "s3": ["sonarr"]}
+
+    def data_of(change, services):
+        return change.data, [name for name in taken[change.data] if not change.names or name in change.names]
+
+    monkeypatch.setattr(update_generation, "data_of", data_of)
+    generations.note(path, generations.read(path), {"sonarr": image(0)})
+    for number in (1, 2, 3):
+        generations.commit(path, generations.read(path), {"sonarr": image(number)}, "update", "t", f"s{number}", 9)
+    return generations.read(path)
+
+
+def between(record, number, moved, **options):
+    change = update_generation.resolve(Change(ROLLBACK, generation=number, **options), record)
+    return update_generation.data_between(change, SERVICES, record, moved)
+
+
+def test_each_service_gets_the_data_that_it_had_then_from_the_oldest_snapshot_that_has_it(steps):
+    assert between(steps, 1, ["sonarr", "jellyfin"]) == {"s1": ["sonarr"], "s2": ["jellyfin"]}
+    assert between(steps, 3, ["sonarr"]) == {"s3": ["sonarr"]}
+    assert between(steps, 2, ["sonarr", "jellyfin"]) == {"s2": ["jellyfin"], "s3": ["sonarr"]}
+
+
+def test_nothing_is_done_when_the_data_of_a_moved_service_is_in_no_snapshot(steps):
+    with pytest.raises(StackError, match="no snapshot of generation 1 or later has the data of radarr"):
+        between(steps, 1, ["sonarr", "radarr"])
