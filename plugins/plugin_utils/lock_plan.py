@@ -269,7 +269,7 @@ class _Planner:
 
     def _take(self, case, entry):
         """Make an entry the target of a case, unless something speaks against it; whether it is."""
-        if not case.runs(entry):
+        if not case.runs(entry) or self.request.lock_only:
             if self._failed_before(case, entry):
                 when = f" on {str(case.refused['when'])[:10]}" if case.refused.get("when") else ""
                 self._add(
@@ -300,16 +300,18 @@ class _Planner:
 
     def _jump(self, case, entry):
         old, image = str((case.running or {}).get("image") or ""), entry.image
-        if old.startswith("sha256:") or not case.surveyed:
-            # An id tells no version, and a host that was not looked at tells nothing.
-            old = self._locked_before(case.service, image)
-            locked = self.lock.entry(case.service, image)
-            if locked is not None and locked.digest == entry.digest:
+        locked = self._locked_before(case.service, image)
+        # An id tells no version, and a host that was not looked at tells nothing. A lock by itself is a change of the
+        # one before: that is what a pull request shows, whatever one host has come to.
+        if old.startswith("sha256:") or not case.surveyed or (self.request.lock_only and locked):
+            old = locked
+            same = self.lock.entry(case.service, image)
+            if same is not None and same.digest == entry.digest:
                 return image_jump.Jump(image_jump.SAME)
         return image_jump.assess(case.service, old, image, case.wiring_kind, self.request.allow_major)
 
     def _locked_before(self, service, image):
-        """The image that a service was locked to before, for hosts that were not looked at."""
+        """The image that a service was locked to before; None where it was not."""
         images = [entry.image for entry in self.lock.of(service)]
         if image in images or not images:
             return image if images else None

@@ -201,6 +201,24 @@ def test_the_lock_alone_is_resolved_whatever_hosts_run(registry):
     assert done.lock.entry("sonarr", SONARR).digest == B
 
 
+def test_the_lock_alone_is_compared_with_the_lock_before(registry):
+    new = "lscr.io/linuxserver/radarr:7.0.0"
+    registry.images[new] = D
+    images = {"nas": wants(radarr=new)}
+    lock = locked(("radarr", RADARR, C))
+    # Whoever reviews the lock sees a major version, also where a host was moved on by hand.
+    for survey in (runs(radarr=(new, D)), runs(radarr=(new, B)), runs()):
+        done = plan(registry, images, {"nas": survey}, lock, lock_only=True)
+        assert "radarr 6.2.1 to 7.0.0: a new major version" in done.refused[0]
+        assert done.fresh == []
+    # The lock has it already, and a host is behind.
+    ahead = plan(registry, images, {"nas": runs(radarr=(RADARR, C))}, locked(("radarr", new, B)), lock_only=True)
+    assert (ahead.refused, [entry.digest for entry in ahead.fresh]) == ([], [D])
+    # What was never locked is a change of what runs.
+    first = plan(registry, images, {"nas": runs(radarr=(RADARR, C))}, lock_only=True)
+    assert "radarr 6.2.1 to 7.0.0" in first.refused[0]
+
+
 def test_both_at_once_mean_nothing(registry):
     with pytest.raises(lock_plan.PlanError, match="give one"):
         plan(registry, {"nas": wants(sonarr=SONARR)}, from_lock=True, lock_only=True)
