@@ -63,7 +63,7 @@ class Drill:
         #: service → {state, why, seconds}
         self.services = {}
         self.started, self._clock = backup_state.now(), time.monotonic()
-        self.why, self.messages = "", []
+        self.why, self.messages = "", [] if services else self._lacking()
 
     def _chosen(self, identifier):
         if identifier:
@@ -72,6 +72,11 @@ class Drill:
         if not found:
             raise BackupError("there is no backup in %s to try: run the playbook backup" % self.plan["backup"])
         return found[0]
+
+    def _lacking(self):
+        """That something is missing in the backup: the drill would pass without a word of it."""
+        missing = self.snapshot.missing
+        return ["the backup %s lacks %s: %s" % (self.snapshot.id, name, why) for name, why in sorted(missing.items())]
 
     def _names(self, asked):
         inside = [name for name in self.snapshot.services if name != backup_run.HOST]

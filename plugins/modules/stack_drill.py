@@ -99,7 +99,7 @@ actions:
   elements: str
   returned: when there is a backup
 messages:
-  description: Sentences for the user.
+  description: Sentences for the user, on services that are missing in the backup.
   type: list
   elements: str
   returned: when there is a backup

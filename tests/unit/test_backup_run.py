@@ -12,7 +12,7 @@ import types
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import backup_run
+from ansible_collections.homelab.mediastack.plugins.module_utils import backup_drill, backup_run
 from ansible_collections.homelab.mediastack.plugins.module_utils.backup_state import BackupError
 
 
@@ -44,6 +44,7 @@ class Host:
             "services": self.services,
             "backup": str(self.backups),
             "config": str(self.config),
+            "data": [],
             "keep": keep,
             "lock_timeout": 0,
         }
@@ -108,6 +109,20 @@ def test_files_of_the_host_that_cannot_be_read_cost_no_app_its_backup(host, monk
     with pytest.raises(BackupError, match="_host is not in the backup: .*compose.yml.: Input/output error"):
         made.run()
     assert sorted(made.snapshot.services) == ["radarr", "sonarr"] and list(made.snapshot.missing) == ["_host"]
+
+
+def test_a_drill_says_what_is_missing_in_the_backup_that_it_tries(host):
+    host.backup().run()
+    drill = backup_drill.Drill(str(host.project), None, who="test")
+    assert drill.result()["messages"] == []
+    host.add("postgresql", "pg_dump")
+    made = host.backup()
+    with pytest.raises(BackupError):
+        made.run()
+    drill = backup_drill.Drill(str(host.project), None, who="test")
+    (message,) = drill.result()["messages"]
+    assert message.startswith(f"the backup {made.snapshot.id} lacks postgresql: it does not run")
+    assert backup_drill.Drill(str(host.project), None, services=["sonarr"], who="test").messages == []
 
 
 def test_where_the_clock_was_set_back_the_backup_just_taken_stays(host):
