@@ -161,7 +161,7 @@ transaction:
   type: dict
 survey:
   description: C(services) (for each C(image), C(image_id), C(digest), C(digests) and C(platform)), C(refused),
-    C(generation) and whether a transaction was C(interrupted).
+    C(generation), the services that are C(held), and whether a transaction was C(interrupted).
   returned: with O(change.survey)
   type: dict
 images:

@@ -87,6 +87,7 @@ class _Case:
     surveyed: bool
     running: dict | None
     refused: dict | None
+    held: bool = False
 
     @property
     def platform(self):
@@ -170,7 +171,8 @@ class _Planner:
         entry = self.lock.entry(case.service, case.image)
         if entry is None or case.running is None or case.runs(entry):
             return False
-        if case.is_ahead_of(entry):
+        # What somebody holds is not moved until it is let go, and keeps nobody else from the registries.
+        if case.held or case.is_ahead_of(entry):
             return False
         return not self._failed_before(case, entry) and not self._jump(case, entry).refusal
 
@@ -386,6 +388,7 @@ def _cases(request):
                     surveyed=survey is not None,
                     running=survey["services"].get(service) if survey else None,
                     refused=refused.get(service),
+                    held=service in (survey or {}).get("held", ()),
                 )
             )
     return cases

@@ -107,6 +107,13 @@ def test_a_host_behind_the_lock_is_brought_to_it_and_no_registry_is_asked(regist
     assert "attic to be brought to the lock (sonarr); no registry is asked" in done.messages
 
 
+def test_a_host_that_is_behind_because_somebody_holds_the_service_keeps_nobody_from_the_registries(registry):
+    registry.images[SONARR] = D
+    surveys = {"nas": runs(sonarr=(SONARR, B)), "attic": {**runs(sonarr=(SONARR, A)), "held": ["sonarr"]}}
+    images = {host: wants(sonarr=SONARR) for host in surveys}
+    assert plan(registry, images, surveys, locked(("sonarr", SONARR, B))).source == "registry"
+
+
 def test_with_every_host_at_the_lock_tags_are_resolved_anew(registry):
     registry.images[SONARR] = D
     done = plan(
