@@ -71,13 +71,7 @@ def data_of(change, services):
     """(the snapshot's id, names of the services whose data is put back from it). StackError when it is not there."""
     store = Store(change.backup_path)
     try:
-        if change.data == LATEST:
-            known = store.all(BACKUP_KIND)
-            if not known:
-                raise StackError("there is no backup in %s: run backup first" % change.backup_path)
-            snapshot = known[0]
-        else:
-            snapshot = store.get(change.data)
+        snapshot = _newest(store, change, services) if change.data == LATEST else store.get(change.data)
     except SnapshotError as error:
         raise StackError(str(error)) from error
     problems = snapshot.verify()
@@ -97,6 +91,28 @@ def data_of(change, services):
         about = ", ".join(change.names) or "this host"
         raise StackError("%s holds nothing of %s. It holds %s" % (snapshot.id, about, ", ".join(snapshot.services)))
     return snapshot.id, names
+
+
+def _newest(store, change, services):
+    """The newest backup that has all that is asked for; of everything: the newest in which nothing is missing."""
+    known = store.all(BACKUP_KIND)
+    if not known:
+        raise StackError("there is no backup in %s: run backup first" % change.backup_path)
+    asked = {name for name in change.names if update_ask.has_data(services[name])}
+    for snapshot in known:
+        try:
+            fits = asked <= set(snapshot.services) if change.names else not snapshot.missing
+        except SnapshotError:
+            # Nobody can read what is in it; an older one may be whole.
+            continue
+        if fits:
+            return snapshot
+    if change.names:
+        return known[0]
+    raise StackError(
+        "in no backup in %s is everything; %s, the newest, lacks %s. To put back what it has: -e backup=%s"
+        % (change.backup_path, known[0].id, ", ".join(sorted(known[0].missing)), known[0].id)
+    )
 
 
 def commit(project_path, record, entry, present, names, keep):

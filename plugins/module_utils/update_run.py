@@ -160,6 +160,8 @@ class Update(Present):
             self._data = update_generation.data_between(self.change, services, self.record, list(self.moved))
         elif self._data is None:
             self._data = dict([update_generation.data_of(self.change, services)]) if self.change.data else {}
+        if self._data and self.change.verb == update_ask.RESTORE:
+            self.messages.append("the data is of the backup %s" % ", ".join(self._data))
         found = [name for name in services if any(name in names for names in self._data.values())]
         held = [name for name in found if name in self.holding.left and update_ask.is_dumped(services[name])]
         if held:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import generations, update_generation
+from ansible_collections.homelab.mediastack.plugins.module_utils.snapshot_store import SnapshotError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
-from ansible_collections.homelab.mediastack.plugins.module_utils.update_ask import ROLLBACK, Change
+from ansible_collections.homelab.mediastack.plugins.module_utils.update_ask import RESTORE, ROLLBACK, Change
 
 
 def image(number):
@@ -148,3 +149,41 @@ def test_each_service_gets_the_data_that_it_had_then_from_the_oldest_snapshot_th
 def test_nothing_is_done_when_the_data_of_a_moved_service_is_in_no_snapshot(steps):
     with pytest.raises(StackError, match="no snapshot of generation 1 or later has the data of radarr"):
         between(steps, 1, ["sonarr", "radarr"])
+
+
+class Backup:
+    """As `snapshot_store.Snapshot`; one whose record is damaged where `missing` is None."""
+
+    def __init__(self, identifier, services, missing=()):
+        self.id, self._services, self._missing = identifier, services, missing
+
+    services = property(lambda self: self._told(dict.fromkeys(self._services, {})))
+    missing = property(lambda self: self._told(dict.fromkeys(self._missing or (), "its disk failed")))
+
+    def _told(self, what):
+        if self._missing is None:
+            raise SnapshotError("damaged")
+        return what
+
+    def verify(self):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("names", "backups", "found"),
+    [
+        ((), [Backup("3", ["radarr"], ["sonarr"]), Backup("2", ["sonarr", "radarr"]), Backup("1", ["sonarr"])], "2"),
+        (("sonarr",), [Backup("3", ["radarr"], ["sonarr"]), Backup("2", ["sonarr"], ["radarr"])], "2"),
+        (("radarr",), [Backup("3", ["radarr"], ["sonarr"]), Backup("2", ["sonarr", "radarr"])], "3"),
+        ((), [Backup("3", [], None), Backup("2", ["sonarr"])], "2"),
+    ],
+)
+def test_the_newest_backup_that_has_what_is_asked_for(monkeypatch, names, backups, found):
+    monkeypatch.setattr(update_generation.Store, "all", lambda self, kind: backups)
+    assert update_generation.data_of(Change(RESTORE, names=names, data="latest"), SERVICES)[0] == found
+
+
+def test_a_restore_of_everything_from_what_is_not_everything_has_to_be_asked_for(monkeypatch):
+    monkeypatch.setattr(update_generation.Store, "all", lambda self, kind: [Backup("3", ["radarr"], ["sonarr"])])
+    with pytest.raises(StackError, match=r"3, the newest, lacks sonarr. To put back what it has: -e backup=3"):
+        update_generation.data_of(Change(RESTORE, data="latest"), SERVICES)
