@@ -153,10 +153,12 @@ def begin_report(output):
     """
     from ansible_collections.homelab.mediastack.plugins.plugin_utils import plan_model, report_files
 
-    with contextlib.suppress(report_files.OutputError):
-        for path in report_files.check_outputs(output, plan_model.FORMATS):
-            if path != report_files.STDOUT:
-                report_files.write(path, report_files.as_json(plan_model.unfinished()))
+    for name in output.split(","):
+        # One that is wrong ends the run, and the others are to tell of that.
+        with contextlib.suppress(report_files.OutputError):
+            for path in report_files.check_outputs(name, plan_model.FORMATS):
+                if path != report_files.STDOUT:
+                    report_files.write(path, report_files.as_json(plan_model.unfinished()))
 
 
 def into_pipes_too():

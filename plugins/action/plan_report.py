@@ -55,11 +55,14 @@ class ActionModule(ActionBase):
             paint = color.stringc if color.ANSIBLE_COLOR else None
             display.display("\n".join(plan_text.lines(report, self._task.diff, paint)))
         files = [path for path in outputs if path != report_files.STDOUT]
-        try:
-            for path in files:
+        errors = []
+        for path in files:
+            try:
                 report_files.write(path, text)
-        except report_files.OutputError as error:
-            return {"failed": True, "changed": False, "msg": f"output: {error}; {report['message']}"}
+            except report_files.OutputError as error:
+                errors.append(str(error))
+        if errors:
+            return {"failed": True, "changed": False, "msg": f"output: {'; '.join(errors)}; {report['message']}"}
         if files and report_files.STDOUT not in outputs:
             display.display("report: " + ", ".join(files))
         return {"changed": False, "result": report["result"], "msg": report["message"]}

@@ -157,6 +157,21 @@ def test_a_file_that_cannot_be_written(printed, tmp_path):
         told(output=str(tmp_path / "plan.txt"))
 
 
+def test_a_file_that_fails_at_the_end_keeps_no_other_from_the_report(printed, tmp_path, monkeypatch):
+    bad, good, write = tmp_path / "bad.json", tmp_path / "good.json", plan_report.report_files.write
+
+    def fail(path, text):
+        if path == str(bad):
+            raise plan_report.report_files.OutputError(f'"{path}" cannot be written: No space left on device')
+        write(path, text)
+
+    monkeypatch.setattr(plan_report.report_files, "write", fail)
+    result = told(output=f"{bad},{good}")
+    assert result["failed"] is True
+    assert f'output: "{bad}" cannot be written' in result["msg"]
+    assert json.loads(good.read_text())["hosts"] == HOSTS
+
+
 @pytest.mark.parametrize(
     ("host", "state", "message"),
     [
@@ -192,4 +207,7 @@ def test_until_the_report_comes_the_file_says_error(tmp_path):
     assert json.loads(path.read_text())["result"] == "error"
     callback.begin_report(str(tmp_path / "nowhere" / "plan.json"))
     callback.begin_report("")
+    path.write_text('{"result": "in_sync"}')
+    callback.begin_report(f"{tmp_path / 'nowhere' / 'plan.json'}, {path}, plan.txt")
+    assert json.loads(path.read_text())["result"] == "error"
     assert [entry.name for entry in tmp_path.iterdir()] == ["plan.json"]
