@@ -145,7 +145,8 @@ class _Planner:
         else:
             fresh = self._from_registries()
         if self.problems:
-            raise PlanError(self.problems)
+            # What became of the logins may be why.
+            raise PlanError([*self.problems, *self.messages])
         drop = self._unused(fresh)
         merged = lock_file.merged(self.lock, fresh, drop)
         self._tell(behind, fresh)

@@ -44,13 +44,14 @@ class RequestsMissing(Exception):
         )
 
 
-def status_error(registry, status, words, repository, logged_in, tag=None):
+def status_error(registry, status, words, repository, logged_in, tag=None, who=None):
     """The `RegistryError` of an HTTP status.
 
     Params:
         words: what the body says, cut short by `body_words`; logged_in: whether a password or token of a user was used;
-        tag: the tag or digest that was asked for.
+        tag: the tag or digest that was asked for; who: the host that answered, where that may be another.
     """
+    who = who or registry
     said = f" ({words})" if words else ""
     if status in (401, 403):
         if logged_in:
@@ -63,26 +64,26 @@ def status_error(registry, status, words, repository, logged_in, tag=None):
                 f"There is no {repository}, or it is private: check the name; for a private image, "
                 f"docker login {registry} on the computer that runs Ansible."
             )
-        return RegistryError(LOGIN, registry, f"{registry} answered {status}{said}. {remedy}", status)
+        return RegistryError(LOGIN, registry, f"{who} answered {status}{said}. {remedy}", status)
     if status == 404:
         return RegistryError(
             MISSING,
             registry,
-            f"{registry} answered 404{said}: it has no {repository}{_asked(tag)}. "
+            f"{who} answered 404{said}: it has no {repository}{_asked(tag)}. "
             "Look at the tags that it has, and write one of them to mediastack_images.",
             status,
         )
     if status == 429:
         remedy = "Wait for some minutes" if logged_in else f"Wait, or docker login {registry} for a higher limit"
-        return RegistryError(LIMIT, registry, f"{registry} answered 429{said}: too many requests. {remedy}.", status)
+        return RegistryError(LIMIT, registry, f"{who} answered 429{said}: too many requests. {remedy}.", status)
     if status in (500, 502, 503, 504):
         return RegistryError(
-            BUSY, registry, f"{registry} answered {status}{said}: it has trouble of its own. Try again later.", status
+            BUSY, registry, f"{who} answered {status}{said}: it has trouble of its own. Try again later.", status
         )
     if status == 407:
         return RegistryError(PROXY, registry, "The proxy asks for a login: write it to HTTPS_PROXY.", status)
     return RegistryError(
-        OTHER, registry, f"{registry} answered {status}{said}, which no registry should. Is it one?", status
+        OTHER, registry, f"{who} answered {status}{said}, which no registry should. Is it one?", status
     )
 
 
@@ -105,12 +106,13 @@ def body_words(data):
     return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
 
 
-def transport_error(requests, registry, error, timeout):
+def transport_error(requests, registry, error, timeout, who=None):
     """The `RegistryError` of an exception of `requests`; its own text holds names of classes and is left out.
 
     Params:
-        requests: the module; timeout: s, for the sentence.
+        requests: the module; timeout: s, for the sentence; who: the host that failed, where that may be another.
     """
+    who = who or registry
     kinds = requests.exceptions
     causes = _causes(error)
     if isinstance(error, kinds.ProxyError):
@@ -121,30 +123,30 @@ def transport_error(requests, registry, error, timeout):
         return RegistryError(
             TLS,
             registry,
-            f"{registry}: no secure connection ({_tls_words(causes)}). Is the clock of this computer right? For an "
+            f"{who}: no secure connection ({_tls_words(causes)}). Is the clock of this computer right? For an "
             "authority of your own, name its certificates in REQUESTS_CA_BUNDLE.",
         )
     if any(type(cause).__name__ in ("NameResolutionError", "gaierror") for cause in causes):
         return RegistryError(
             DNS,
             registry,
-            f"this computer finds no address for {registry}. Check the name, its DNS and its internet access.",
+            f"this computer finds no address for {who}. Check the name, its DNS and its internet access.",
         )
     if isinstance(error, kinds.Timeout):
         return RegistryError(
-            TIMEOUT, registry, f"{registry} did not answer within {timeout:g} s. Try again later, or check the network."
+            TIMEOUT, registry, f"{who} did not answer within {timeout:g} s. Try again later, or check the network."
         )
     if isinstance(error, (kinds.ChunkedEncodingError, kinds.ContentDecodingError)):
-        return RegistryError(CUT, registry, f"{registry} ended its answer before it was whole. Try again later.")
+        return RegistryError(CUT, registry, f"{who} ended its answer before it was whole. Try again later.")
     if isinstance(error, kinds.ConnectionError):
         if any("Read timed out" in str(cause) for cause in causes):
-            return transport_error(requests, registry, kinds.ReadTimeout(), timeout)
+            return transport_error(requests, registry, kinds.ReadTimeout(), timeout, who)
         return RegistryError(
             UNREACHABLE,
             registry,
-            f"no connection to {registry} ({_words(causes)}). Is it running, and does a firewall let this one out?",
+            f"no connection to {who} ({_words(causes)}). Is it running, and does a firewall let this one out?",
         )
-    return RegistryError(OTHER, registry, f"{registry} cannot be asked: {type(error).__name__}.")
+    return RegistryError(OTHER, registry, f"{who} cannot be asked: {type(error).__name__}.")
 
 
 def _causes(error):

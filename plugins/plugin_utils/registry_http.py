@@ -39,11 +39,12 @@ _CHUNK = 65536
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """An answer of a registry: `status`, `headers` (any case), `body` (bytes)."""
+    """An answer of a registry: `status`, `headers` (any case), `body` (bytes), and `who` gave it, for messages."""
 
     status: int
     headers: object
     body: bytes
+    who: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,9 @@ class Transport:
         logged_in = self.credentials.of(reference.registry) is not None if answer.status in (401, 403, 429) else False
         tag = path.partition("/")[2] if path.startswith("manifests/") else None
         words = errors.body_words(answer.body[:_MOST_WORDS])
-        error = errors.status_error(reference.registry, answer.status, words, reference.repository, logged_in, tag)
+        error = errors.status_error(
+            reference.registry, answer.status, words, reference.repository, logged_in, tag, answer.who
+        )
         if error.kind == errors.LIMIT:
             self._dead[reference.registry] = error
         return error
@@ -185,7 +188,9 @@ class Transport:
         if answer.status != 200:
             status = 401 if answer.status == 400 and login else answer.status
             words = errors.body_words(answer.body[:_MOST_WORDS])
-            error = errors.status_error(registry, status, words, reference.repository, login is not None)
+            error = errors.status_error(
+                registry, status, words, reference.repository, login is not None, who=answer.who
+            )
             if error.kind == errors.LIMIT:
                 self._dead[registry] = error
             raise error
@@ -195,7 +200,7 @@ class Transport:
         except (ValueError, AttributeError):
             token = None
         if not isinstance(token, str) or not token.isprintable():
-            raise errors.RegistryError(errors.FORMAT, registry, f"{registry} gave no token where it had promised one.")
+            raise errors.RegistryError(errors.FORMAT, registry, f"{answer.who} gave no token where one was promised.")
         return token
 
     # -- patience ----------------------------------------------------------------------------------------------------
@@ -230,10 +235,11 @@ class Transport:
         raise AssertionError("unreachable")
 
     def _send(self, registry, method, url, headers, data):
-        """One request with its redirects; `registry` is for messages."""
+        """One request with its redirects; `registry` is whose image it is about."""
         requests, origin = self._requests, urllib.parse.urlsplit(url)
         for _turn in range(_MOST_REDIRECTS + 1):
             parts = urllib.parse.urlsplit(url)
+            who = _who(registry, parts)
             if (parts.scheme, parts.netloc) != (origin.scheme, origin.netloc):
                 # Nobody else is to see the token: a store in the cloud refuses it besides.
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
@@ -252,14 +258,14 @@ class Transport:
                     self.requests_sent += 1
                     target = response.headers.get("Location")
                     if not (response.is_redirect and target and method != "POST"):
-                        body = b"" if method == "HEAD" else self._body(registry, response)
-                        return Answer(response.status_code, response.headers, body)
+                        body = b"" if method == "HEAD" else self._body(registry, who, response)
+                        return Answer(response.status_code, response.headers, body, who)
             except requests.exceptions.RequestException as error:
-                raise errors.transport_error(requests, registry, error, self._timeout) from error
+                raise errors.transport_error(requests, registry, error, self._timeout, who) from error
             except OSError as error:
                 # A CA bundle that is not there, for example.
                 raise errors.RegistryError(
-                    errors.TLS, registry, f"{registry} cannot be asked: {error.strerror or error}"
+                    errors.TLS, registry, f"{who} cannot be asked: {error.strerror or error}"
                 ) from error
             url = urllib.parse.urljoin(url, target)
             after = urllib.parse.urlsplit(url)
@@ -272,7 +278,7 @@ class Transport:
                 )
         raise errors.RegistryError(errors.FORMAT, registry, f"{registry} leads in circles.")
 
-    def _body(self, registry, response):
+    def _body(self, registry, who, response):
         """The bytes of an answer, within time and size."""
         deadline, parts, length = time.monotonic() + 3 * self._timeout, [], 0
         for chunk in _pieces(self._requests.exceptions, response):
@@ -280,15 +286,21 @@ class Transport:
             length += len(chunk)
             if length > LARGEST:
                 raise errors.RegistryError(
-                    errors.FORMAT, registry, f"{registry} sends more than {LARGEST} bytes where an image is described."
+                    errors.FORMAT, registry, f"{who} sends more than {LARGEST} bytes where an image is described."
                 )
             if time.monotonic() > deadline:
                 raise errors.RegistryError(
                     errors.TIMEOUT,
                     registry,
-                    f"{registry} took more than {3 * self._timeout:g} s for one answer. Try again later.",
+                    f"{who} took more than {3 * self._timeout:g} s for one answer. Try again later.",
                 )
         return b"".join(parts)
+
+
+def _who(registry, parts):
+    """The host of an address, for messages; where that is not the registry, with what it is asked for."""
+    place = parts.netloc.rpartition("@")[2]
+    return registry if place.lower() == registry.lower() else f"{place} (for {registry})"
 
 
 def _pieces(exceptions, response):

@@ -26,7 +26,7 @@ class Registry:
     """What registries have: image → digest, or (digest, created, platforms), or a RegistryError."""
 
     def __init__(self, **_ignored):
-        self.images = {}
+        self.images, self.messages = {}, []
         self.asked = []
         self.known = None
 
@@ -41,7 +41,7 @@ class Registry:
                 continue
             digest, created, platforms = answer if isinstance(answer, tuple) else (answer, LONG_AGO, None)
             found[image] = Resolved(image, digest, platforms or {"linux/amd64": digest}, created)
-        return Answers(found, problems, [])
+        return Answers(found, problems, self.messages)
 
 
 @pytest.fixture
@@ -391,6 +391,15 @@ def test_every_image_that_is_not_found_is_named_and_nothing_is_done(registry):
         f"{SONARR} (for sonarr), {RADARR} (for radarr): this computer finds no address for lscr.io.",
         "traefik:v3 (for traefik): no such tag.",
     ]
+
+
+def test_a_login_that_could_not_be_had_is_told_with_what_failed(registry):
+    """A private image without its login looks as if it were not there."""
+    registry.images = {SONARR: RegistryError(registry_errors.LOGIN, "lscr.io", "lscr.io answered 401.", 401)}
+    registry.messages = ["The login for lscr.io is kept by docker-credential-x, which is not on PATH."]
+    with pytest.raises(lock_plan.PlanError) as error:
+        plan(registry, {"nas": wants(sonarr=SONARR)})
+    assert error.value.problems == [f"{SONARR} (for sonarr): lscr.io answered 401.", *registry.messages]
 
 
 def test_an_image_that_was_built_on_its_host_is_named(registry):

@@ -244,3 +244,29 @@ def test_what_netrc_has_for_a_registry_is_none_of_its_business(world, here, monk
     ask(f"{here}/team/app:1")
     basic = [headers for _method, _path, headers in world.log if headers.get("Authorization", "").startswith("Basic")]
     assert basic == []
+
+
+def test_the_host_that_gives_no_token_is_named(world, here):
+    with w.serving(w.World()) as gone:
+        pass
+    world.login, world.realm = "token", f"http://{gone}/token"
+    problem = ask(f"{here}/team/app:1").problems[f"{here}/team/app:1"]
+    assert problem.registry == here
+    assert problem.why.startswith(f"no connection to {gone} (for {here}) (")
+
+
+def test_the_host_that_refuses_a_token_is_named(world, here):
+    other = w.World()
+    other.fail(9, w.status(500, b"out of tokens"))
+    with w.serving(other) as tokens:
+        world.login, world.realm = "token", f"http://{tokens}/token"
+        problem = ask(f"{here}/team/app:1").problems[f"{here}/team/app:1"]
+    assert problem.why.startswith(f"{tokens} (for {here}) answered 500 (out of tokens)")
+
+
+def test_the_host_that_a_registry_leads_to_is_named(world, here):
+    world.image("team/app", "1")
+    with w.serving(w.World()) as gone:
+        pass
+    world.redirect_blobs_to = f"http://{gone}"
+    assert f"no connection to {gone} (for {here}) (" in ask(f"{here}/team/app:1").problems[f"{here}/team/app:1"].why
