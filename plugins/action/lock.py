@@ -8,7 +8,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import deployment, lock_file, lock_plan
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import deployment, lock_file, lock_place, lock_plan
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.plain_values import plain
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.registry_errors import RequestsMissing
 
@@ -43,10 +43,11 @@ class ActionModule(ActionBase):
             required_if=[("mode", "resolve", ["images"]), ("mode", "write", ["lock"])],
         )
         arguments = plain(arguments)
-        path = lock_file.path_of(task_vars.get("inventory_dir"))
         if arguments["mode"] == "write":
+            path = lock_file.path_of(task_vars.get("inventory_dir"))
             return self._write_passed(path, arguments["lock"], arguments["outcomes"])
         try:
+            path = lock_file.path_of(lock_place.directory_of(arguments["images"], task_vars))
             return self._resolve(path, arguments, task_vars)
         except (lock_plan.PlanError, lock_file.LockFileError, RequestsMissing) as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
@@ -128,4 +129,5 @@ def _is_whole(images, task_vars):
     if task_vars.get("ansible_limit"):
         return False
     hosts = {*task_vars.get("ansible_play_hosts_all", ()), *task_vars.get("groups", {}).get(GROUP, ())}
-    return hosts <= set(images)
+    shared = lock_place.is_shared(task_vars.get("inventory_dir"), task_vars.get("ansible_inventory_sources"))
+    return hosts <= set(images) and not shared

@@ -246,6 +246,34 @@ def test_an_old_entry_goes_only_when_every_host_was_looked_at(run, world, here, 
     assert len(lock_file.read(str(run.path)).entries) == (1 if pruned else 2)
 
 
+def test_an_old_entry_stays_where_another_inventory_has_the_lock_too(run, world, here):
+    world.image("team/sonarr", "1.1")
+    mine, other = run.path.with_name("hosts.yml"), run.path.with_name("test.ini")
+    mine.write_text("mediastack:\n  hosts:\n    nas:\n")
+    other.write_text("[mediastack]\nlab\n")
+    old = Entry("sonarr", f"{here}/team/sonarr:1.0", OTHER)
+    lock_file.write(str(run.path), lock_file.merged(lock_file.Lock(), [old]))
+    sources = {"ansible_inventory_sources": [str(mine)]}
+    run(images=wants(here, "sonarr", tag="1.1"), surveys={}, lock_only=True, task_vars=sources)
+    assert len(lock_file.read(str(run.path)).entries) == 2
+    other.unlink()
+    run(images=wants(here, "sonarr", tag="1.1"), surveys={}, lock_only=True, task_vars=sources)
+    assert len(lock_file.read(str(run.path)).entries) == 1
+
+
+def test_hosts_of_two_inventories_have_no_lock_in_common(run, world, here, tmp_path):
+    images = {host: wants(here, "sonarr")["nas"] for host in ("nas", "attic")}
+    inventories = {"nas": str(tmp_path / "inventory"), "attic": str(tmp_path / "other")}
+    known = {"hostvars": {host: {"inventory_dir": place} for host, place in inventories.items()}}
+    result = run(images=images, surveys={}, task_vars=known)
+    assert result["failed"] is True
+    assert f"(nas: {inventories['nas']}; attic: {inventories['attic']})" in result["msg"]
+    assert "with -i or --limit" in result["msg"]
+    assert world.log == []
+    world.image("team/sonarr", "1.0")
+    assert run(images=wants(here, "sonarr"), surveys={}, task_vars=known)["targets"]["nas"]
+
+
 def test_a_lock_by_itself_is_about_no_host():
     """Nothing in the play that changes hosts is done or judged with lock_only; what failed there is of another task."""
     plays = yaml.safe_load(pathlib.Path(action.__file__).parents[2].joinpath("playbooks/update.yml").read_text())
