@@ -71,6 +71,7 @@ class ActionModule(ActionBase):
         if (plan.fresh or plan.drop) and not self._task.check_mode:
             # The playbook writes when hosts have changed: too late to find out that it cannot.
             lock_file.check_writable(path)
+        lock_file.check_readable(path or lock_file.NAME, plan.lock)
         for sentence in plan.messages:
             display.display(sentence)
         for sentence in plan.held:

@@ -34,7 +34,7 @@ _REQUIRED = ("service", "image", "digest")
 _KEYS = (*_REQUIRED, "platforms", "created", "resolved", "by")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?")
+PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 # What git writes into a file that two branches have changed.
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
@@ -141,6 +141,9 @@ def text(lock):
         for number, (key, value) in enumerate(entry.as_dict().items()):
             if key == "platforms":
                 value = "{" + ", ".join(f"{name}: {digest}" for name, digest in sorted(value.items())) + "}"
+            elif not value[0].isalnum():
+                # [::1]:5000/app:1 would be a list.
+                value = f'"{value}"'
             lines.append(f"{'    ' if number else '  - '}{key}: {value}\n")
     return "".join(lines)
 
@@ -176,6 +179,27 @@ def check_writable(path):
         raise LockFileError(f"cannot write {path}: {atomic_files.reason(error)}") from error
 
 
+def check_readable(path, lock):
+    """Find out whether what `write` would write is read as `lock` again: with a file that is not, nothing runs.
+
+    Raises:
+        LockFileError: it is not.
+    """
+    wanted = {entry.key: entry.as_dict() for entry in lock.entries}
+    try:
+        found = {entry.key: entry.as_dict() for entry in _parse(path, text(lock).encode("utf-8"))}
+        key = next((key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)), None)
+        why = f"{' with '.join(key)} is another after that" if key else None
+    except LockFileError as error:
+        # Without its remedy, which is for a file that is there.
+        why = str(error).removeprefix(path).lstrip(", :").partition(". ")[0]
+    if why:
+        raise LockFileError(
+            f"cannot write {path}: what was to be written could not be read again ({why}). It was left as it is. "
+            "Name that image with its digest in mediastack_images, and report this as a defect."
+        )
+
+
 def write(path, lock):
     """Write the file in one step, if it is to change; whether it did.
 
@@ -188,6 +212,7 @@ def write(path, lock):
         raise LockFileError(_NOWHERE)
     if not would_change(path, lock):
         return False
+    check_readable(path, lock)
     target = os.path.realpath(path)
     # With sudo the file is still to be its owner's; one that is new belongs with the inventory around it.
     like = target if os.path.exists(target) else os.path.dirname(target)
@@ -334,7 +359,7 @@ def _entry(path, node):
     platforms = {}
     if "platforms" in values:
         for name, digest in _map(path, values["platforms"], "platforms", None).items():
-            if not _PLATFORM.fullmatch(name):
+            if not PLATFORM.fullmatch(name):
                 what = f"platforms: {name!r} is not a platform such as linux/amd64"
                 raise _fault(path, _line(digest), what, "Correct it, or remove the line")
             platforms[name] = _digest(path, digest, f"platforms: {name}")

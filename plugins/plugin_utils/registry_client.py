@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import registry_errors as errors
 from .image_reference import BadReference, is_digest, parse
+from .lock_file import PLATFORM
 from .registry_credentials import Credentials
 from .registry_errors import RegistryError
 from .registry_http import Transport, digest_of
@@ -217,14 +218,15 @@ def _children(entries):
 
 
 def _platform(told):
-    """`linux/arm/v7` of a map with `os`, `architecture`, `variant`; "" where it does not say."""
+    """`linux/arm/v7` of a map with `os`, `architecture`, `variant`; "" where it says none that the lock takes."""
     system, architecture, variant = (str(told.get(key) or "") for key in ("os", "architecture", "variant"))
     if not system or not architecture:
         return ""
     if (architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
         # containerd takes both as one.
         variant = ""
-    return "/".join(part for part in (system, architecture, variant) if part)
+    platform = "/".join(part for part in (system, architecture, variant) if part)
+    return platform if PLATFORM.fullmatch(platform) else ""
 
 
 def _created_of(manifest):

@@ -182,6 +182,14 @@ def test_a_place_where_no_file_can_be_made_is_told_before_a_host_changes(run, wo
     assert "Nothing was touched" not in late["msg"]
 
 
+def test_a_lock_that_could_not_be_read_again_is_told_before_a_host_changes(run, world, here, monkeypatch):
+    world.image("team/sonarr", "1.0")
+    text = lock_file.text
+    monkeypatch.setattr(lock_file, "text", lambda lock: text(lock).replace("sha256:", "sha512:"))
+    result = run(images=wants(here, "sonarr"), surveys={})
+    assert result["msg"].startswith(f"Nothing was touched: cannot write {run.path}: what was to be written could not")
+
+
 def test_where_there_is_nothing_to_write_no_place_is_needed(run, world, here, tmp_path):
     fixed = f"{here}/team/sonarr:1.0@{OTHER}"
     images = {"nas": {"sonarr": {"image": fixed, "wiring_kind": None}}}

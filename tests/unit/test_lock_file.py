@@ -142,6 +142,31 @@ def test_a_directory_that_is_not_there_is_named(tmp_path):
         lock_file.write(str(tmp_path / "gone" / lock_file.NAME), both(None))
 
 
+def test_an_address_in_brackets_is_written_so_that_it_is_read_again(path):
+    mine = Entry("sonarr", "[::1]:5000/a:1", A)
+    lock_file.write(path, lock_file.merged(both(path), [mine]))
+    assert lock_file.read(path).entry("sonarr", "[::1]:5000/a:1") == mine
+    assert len(lock_file.read(path).entries) == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (Entry("sonarr", "a/b:1", A, {"linux/AMD64": B}), "'linux/AMD64' is not a platform"),
+        (Entry("sonarr", "a/b:1", "sha256:1"), "is not sha256: and 64 hexadecimal digits"),
+        (Entry("sonarr", "a/b:1 # of mine", A), "sonarr with a/b:1 is another after that"),
+    ],
+)
+def test_a_file_that_could_not_be_read_again_is_not_written(path, entry, words):
+    lock_file.write(path, both(path))
+    before = pathlib.Path(path).read_bytes()
+    with pytest.raises(LockFileError) as error:
+        lock_file.write(path, lock_file.merged(both(path), [entry]))
+    assert words in str(error.value)
+    assert "It was left as it is." in str(error.value)
+    assert pathlib.Path(path).read_bytes() == before
+
+
 def test_whether_it_can_be_written_is_found_out_without_a_trace(tmp_path, path, monkeypatch):
     lock_file.check_writable(path)
     assert list(tmp_path.iterdir()) == []

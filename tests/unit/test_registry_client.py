@@ -278,3 +278,13 @@ def test_a_proxy_that_is_not_there_is_told(world, monkeypatch):
     problem = registry_client.resolve([image], None, Transport(Credentials(), timeout=5)).problems[image]
     assert problem.kind == registry_errors.PROXY
     assert "The proxy of HTTPS_PROXY" in problem.why
+
+
+@pytest.mark.parametrize("platform", ["linux/AMD64", "Linux/amd64", "linux/arm/v7 "])
+def test_a_platform_that_nobody_writes_so_is_none(world, platform):
+    """The lock file would not be read with it."""
+    with w.serving(world) as address:
+        digest, children = world.index("team/app", "1", ["linux/arm64", platform])
+        found = registry_client.resolve([f"{address}/team/app:1"], None, Transport(Credentials(), timeout=5)).found
+    one = found[f"{address}/team/app:1"]
+    assert (one.digest, one.platforms) == (digest, {"linux/arm64": children["linux/arm64"]})
