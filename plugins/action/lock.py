@@ -8,7 +8,13 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import deployment, lock_file, lock_place, lock_plan
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    deployment,
+    lock_file,
+    lock_outcome,
+    lock_place,
+    lock_plan,
+)
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.plain_values import plain
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.registry_errors import RequestsMissing
 
@@ -99,7 +105,7 @@ class ActionModule(ActionBase):
     def _write_passed(self, path, document, outcomes):
         """Write what hosts have passed their gate with; without `outcomes` everything."""
         try:
-            return self._write(path, document if outcomes is None else lock_plan.passed(document, outcomes))
+            return self._write(path, document if outcomes is None else lock_outcome.passed(document, outcomes))
         except lock_file.LockFileError as error:
             again = "What hosts were changed to stays, but it is not locked. Mend that, and run update again."
             return {"failed": True, "changed": False, "msg": f"{error}\n{again}"}

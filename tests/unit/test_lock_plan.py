@@ -8,7 +8,12 @@ import datetime
 
 import pytest
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import lock_file, lock_plan, registry_errors
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    lock_file,
+    lock_outcome,
+    lock_plan,
+    registry_errors,
+)
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.collection_version import version
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.lock_file import Entry, Lock
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.registry_client import Answers, Resolved
@@ -466,11 +471,11 @@ def test_what_went_back_on_a_host_is_not_written():
     made = document(*both.items(), drop=[("sonarr", "s:1"), ("radarr", "r:1")], nas=both, attic=both)
     went = {"services": {"sonarr": {"result": "rolled_back"}, "radarr": {"result": "committed"}}}
     outcomes = {"nas": {"changed": True}, "attic": {"trouble": "sonarr was rolled back", "transaction": went}}
-    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
-    left = lock_plan.passed(made, outcomes)
+    assert lock_outcome.passed(made, {"nas": {}, "attic": {}}) == made
+    left = lock_outcome.passed(made, outcomes)
     assert (left["entries"], left["drop"]) == ([{"service": "radarr", "image": "r:2"}], [])
     # A host that never came to it says nothing for any of them.
-    nothing = lock_plan.passed(made, {"nas": {}, "attic": {"trouble": "the registry is gone"}})
+    nothing = lock_outcome.passed(made, {"nas": {}, "attic": {"trouble": "the registry is gone"}})
     assert (nothing["entries"], nothing["drop"]) == ([], [])
 
 
@@ -483,19 +488,19 @@ def test_what_no_host_has_come_to_yet_is_not_written():
         nas={"sonarr": "s:2"},
         attic={"jellyfin": "j:2"},
     )
-    first = lock_plan.passed(made, {"nas": {"skipped": True}})
+    first = lock_outcome.passed(made, {"nas": {"skipped": True}})
     assert (first["entries"], first["drop"]) == ([{"service": "sonarr", "image": "s:2"}], [["sonarr", "s:1"]])
-    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
-    unreachable = lock_plan.passed(made, {"nas": {}, "attic": {"unreachable": True}})
+    assert lock_outcome.passed(made, {"nas": {}, "attic": {}}) == made
+    unreachable = lock_outcome.passed(made, {"nas": {}, "attic": {"unreachable": True}})
     assert unreachable["entries"] == []
 
 
 def test_an_old_entry_stays_until_every_host_has_moved_on():
     targets = {"nas": {"sonarr": "s:2"}, "attic": {"sonarr": "s:3"}}
     made = document(("sonarr", "s:2"), ("sonarr", "s:3"), drop=[("sonarr", "s:1")], **targets)
-    first = lock_plan.passed(made, {"nas": {}})
+    first = lock_outcome.passed(made, {"nas": {}})
     assert (first["entries"], first["drop"]) == ([{"service": "sonarr", "image": "s:2"}], [])
-    assert lock_plan.passed(made, {"nas": {}, "attic": {}}) == made
+    assert lock_outcome.passed(made, {"nas": {}, "attic": {}}) == made
 
 
 def test_a_host_ahead_of_the_lock_is_not_taken_back(registry):
