@@ -408,7 +408,7 @@ class Update(Present):
 
     def result(self):
         """With the transaction, or with what a look has found."""
-        found = dict(super().result(), transaction=self.audited)
+        found = dict(super().result(), transaction=self.audited, held=sorted(self.waiting))
         if self.change.survey and self.project is not None:
             found["survey"] = dict(
                 update_survey.of(self.docker, self.project, self.path), held=sorted(self.holding.left)

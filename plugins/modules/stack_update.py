@@ -159,6 +159,11 @@ transaction:
   description: The line of the audit (C(.mediastack/audit.log)); V(null) where nothing was to be moved.
   returned: always
   type: dict
+held:
+  description: Services that stay on their image although another was asked for, because somebody holds them.
+  returned: always
+  type: list
+  elements: str
 survey:
   description: C(services) (for each C(image), C(image_id), C(digest), C(digests) and C(platform)), C(refused),
     C(generation), the services that are C(held), and whether a transaction was C(interrupted).

@@ -16,7 +16,9 @@ def passed(document, outcomes):
     targets = document.get("targets") or {}
     through, back, left = set(), set(), set(targets) - set(outcomes)
     for host, outcome in outcomes.items():
-        wanted = {name: one["image"] for name, one in (targets.get(host) or {}).items()}
+        # What somebody holds was not moved, so nothing is known of it.
+        held = outcome.get("held") or ()
+        wanted = {name: one["image"] for name, one in (targets.get(host) or {}).items() if name not in held}
         if not (outcome.get("trouble") or outcome.get("failed") or outcome.get("unreachable")):
             through |= set(wanted.items())
             continue

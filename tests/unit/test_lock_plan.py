@@ -495,6 +495,12 @@ def test_what_no_host_has_come_to_yet_is_not_written():
     assert unreachable["entries"] == []
 
 
+def test_what_somebody_holds_was_not_moved_and_is_not_written():
+    made = document(("sonarr", "s:2"), ("radarr", "r:2"), nas={"sonarr": "s:2", "radarr": "r:2"})
+    left = lock_outcome.passed(made, {"nas": {"held": ["sonarr"]}})
+    assert left["entries"] == [{"service": "radarr", "image": "r:2"}]
+
+
 def test_an_old_entry_stays_until_every_host_has_moved_on():
     targets = {"nas": {"sonarr": "s:2"}, "attic": {"sonarr": "s:3"}}
     made = document(("sonarr", "s:2"), ("sonarr", "s:3"), drop=[("sonarr", "s:1")], **targets)
