@@ -31,6 +31,7 @@ options:
   images:
     description:
       - By host and service, what the inventory asks for, C(image), and the service's C(wiring_kind).
+      - The hosts must be of one inventory directory, for there is the lock file.
     type: dict
     default: {}
   surveys:
