@@ -144,8 +144,8 @@ messages:
   elements: str
   returned: with O(mode=resolve)
 lock:
-  description: What is to be written. Its C(path), the whole C(text), C(entries) that change, what is to C(drop), and the
-    C(targets).
+  description: What is to be written. Its C(path), the whole C(text), C(entries) that change, what is to C(drop), and
+    the C(targets).
   type: dict
   returned: with O(mode=resolve)
 path:
