@@ -30,7 +30,8 @@ def test_what_is_not_well_is_seen(cells):
     stack.docker("stop", "--time", "0", stack.container(PLAIN))
     assert [found for found in cells.unwell() if PLAIN in found]
     stack.play("site")
-    assert cells.unwell() == []
+    # It has no health check, so `site` does not wait until it answers.
+    wait_for(lambda: cells.unwell() == [], 20, "a stack that is well")
     stack.docker("pause", stack.container(TARGET))
     assert [found for found in cells.unwell() if TARGET in found]
     stack.docker("unpause", stack.container(TARGET))

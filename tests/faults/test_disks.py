@@ -27,6 +27,7 @@ def two_generations(cells):
     if not record or len(record["generations"]) < 2:
         cells.stack.publish()
         cells.stack.play("update")
+    if not list(cells.stack.backups.glob("*-backup-*")):
         cells.stack.play("backup")
 
 
