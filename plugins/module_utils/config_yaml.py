@@ -255,7 +255,7 @@ def _name(raw):
 def _dump_name(name):
     return (
         name
-        if re.match(r"^[A-Za-z_][A-Za-z0-9_-]*$", name) and name.lower() not in _TRUE + _FALSE + _NULL
+        if re.match(r"[A-Za-z_][A-Za-z0-9_-]*\Z", name) and name.lower() not in _TRUE + _FALSE + _NULL
         else _dump(name)
     )
 
@@ -334,7 +334,7 @@ def _dump(value):
         return str(value)
     if not isinstance(value, str):
         raise ConfigFormatError("a list or a map cannot be set in YAML")
-    if re.match(r"^[\x20-\x7e]*$", value) and "\\" not in value and '"' not in value:
+    if re.match(r"[\x20-\x7e]*\Z", value) and "\\" not in value and '"' not in value:
         return "'%s'" % value.replace("'", "''")
     # A JSON string is a YAML one; beyond the basic plane JSON writes pairs, YAML one code.
     parts = []

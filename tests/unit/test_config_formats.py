@@ -12,7 +12,7 @@ import configobj
 import lived_in
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats
@@ -306,6 +306,8 @@ def test_any_text_in_xml_as_another_parser_reads_it(value):
 
 @settings(max_examples=100, deadline=None)
 @given(ANY_TEXT)
+@example("\n")
+@example("ends with\n")
 def test_any_text_in_yaml_as_another_parser_reads_it(value):
     before = yaml.safe_load(read("bazarr/config.yaml"))
     changed = set_value(read("bazarr/config.yaml"), "yaml", ["auth", "password"], value)

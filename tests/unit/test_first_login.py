@@ -216,7 +216,7 @@ def test_a_failure_is_readable_and_shows_no_secret(tmp_path, serve, rules, words
 def test_nobody_listens(tmp_path, serve):
     stand_in = serve(Sonarr())
     stand_in.server.socket.close()
-    assert "no answer" in log_in(tmp_path, 0.6, sonarr=stand_in.port)["sonarr"]["error"]
+    assert "no answer" in log_in(tmp_path, 3, sonarr=stand_in.port)["sonarr"]["error"]
 
 
 def test_without_a_container_there_is_no_way(tmp_path):
