@@ -49,7 +49,8 @@ def _variables(extra):
     return task_vars, values, templar, renderer
 
 
-def _bundle(extra):
+def bundle(extra):
+    """The bundle of the lab's stack with the variables *extra*."""
     task_vars, values, templar, renderer = _variables(extra)
     return renderer.bundle(values, task_vars, templar, renderer.select(values))
 
@@ -69,7 +70,7 @@ def prepare():
     remove()
     WORK.mkdir(parents=True, exist_ok=True)
     _task_vars, values, _templar, _renderer = _variables({})
-    lab = _bundle({})
+    lab = bundle({})
     extra = {
         "mediastack_project_name": PROJECT,
         "mediastack_container_prefix": PREFIX,
@@ -84,8 +85,8 @@ def prepare():
 def describe():
     """Add to the variables what the idiomatic play loops over: directories, files and health checks of the stack."""
     extra = json.loads(EXTRA.read_text(encoding="utf-8"))
-    bundle = _bundle(extra)
-    project = pathlib.Path(bundle["project"]["path"])
+    stack = bundle(extra)
+    project = pathlib.Path(stack["project"]["path"])
     rendered = sorted(
         path for path in [*project.glob("*.yml"), project / ".env", *project.glob("secrets/*")] if path.is_file()
     )
@@ -94,10 +95,10 @@ def describe():
         bench_project_path=str(project),
         bench_project_name=PROJECT,
         bench_compose_files=_compose_files(project),
-        bench_directories=[_owned(pathlib.Path(entry["path"])) for entry in bundle["directories"]],
+        bench_directories=[_owned(pathlib.Path(entry["path"])) for entry in stack["directories"]],
         bench_files=[_templated(path) for path in rendered],
-        bench_presets=[_templated(pathlib.Path(entry["path"])) for entry in bundle["presets"]],
-        bench_health=[entry for name in bundle["services"] if (entry := _health(bundle, name))],
+        bench_presets=[_templated(pathlib.Path(entry["path"])) for entry in stack["presets"]],
+        bench_health=[entry for name in stack["services"] if (entry := _health(stack, name))],
     )
     EXTRA.write_text(json.dumps(extra), encoding="utf-8")
 
