@@ -12,6 +12,7 @@ include mk/release.mk
 include mk/verify.mk
 include mk/vpn.mk
 include mk/faults.mk
+include mk/fleet.mk
 -include mk/demo.mk
 
 .PHONY: help clean

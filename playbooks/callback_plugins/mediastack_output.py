@@ -39,7 +39,7 @@ description:
 
 PLAYBOOKS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 # Keys of a result that says nothing but its message.
-PLAIN = {"changed", "exception", "failed", "msg", "unreachable"}
+PLAIN = {"cannot_reach", "changed", "exception", "failed", "msg", "unreachable"}
 # What begins so is a report, see plugins/action/report.py.
 REPORT = "{"
 # What Ansible says to Ctrl-C, which is how one ends watching, or following logs.

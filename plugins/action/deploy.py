@@ -7,32 +7,42 @@ from __future__ import annotations
 import json
 
 from ansible import constants, context
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     action_words,
-    app_access,
     backup_program,
     bundle,
     caller,
     catalogue,
     deployment,
     extra_vars,
+    local_hosts,
     lock_file,
+    notifying,
     progress_watch,
     render,
     repair_program,
+    report_model,
     service_files,
     settings,
+    settings_check,
+    status_print,
+    status_text,
 )
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 display = Display()
 
 MODULE = "homelab.mediastack.compose_stack"
+# The part of it that finds nothing to do.
+LOOK = "homelab.mediastack.stack_look"
 VERB_STATES = {"site": "present", "start": "present", "stop": "stopped", "restart": "restarted"}
 _RENDERING = ("present", "pulled")
+# Verbs whose end is told to `mediastack_notify_urls`; who stops something knows.
+_NOTIFIED = ("site", "start")
 # States of runs for which holds count.
 _HOLDING = ("present", "stopped", "restarted")
 # How often the bundle is made again for what is held started: somebody may be starting something meanwhile.
@@ -103,12 +113,46 @@ class ActionModule(ActionBase):
                 "health": {"type": "bool", "default": False},
             }
         )
+        checked = self._checked(arguments["verb"], task_vars)
+        if checked.failure:
+            return checked.failure
         try:
-            request, values = self._request(arguments, task_vars)
-            result = self._execute(request, arguments, values, task_vars)
+            request, values = self._request(arguments, task_vars, checked)
+            with notifying.unreachable_is_told(self, task_vars):
+                result = self._execute(request, arguments, values, task_vars)
         except WRONG as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
-        return self._told(result, request, values, task_vars)
+        except AnsibleConnectionFailure as error:
+            return unreachable(task_vars, error)
+        told = self._told(result, request, values, task_vars)
+        if checked.warnings:
+            told["warnings"] = [*told.get("warnings", []), *checked.warnings]
+        judged = self._judged(told, task_vars)
+        # Without an engine this is not the end of the run, where one is to be installed.
+        ended = told.get("failed") or not told.get("engine_missing")
+        if request.verb in _NOTIFIED and request.state == "present" and ended:
+            notifying.tell(self, task_vars, values, "of_converge", told, request.verb, tuple(request.services))
+        return judged
+
+    def _checked(self, verb, task_vars):
+        """The settings and the extra vars, checked as M(homelab.mediastack.settings) does."""
+        self._renderer = None
+
+        def names():
+            self._renderer = render.Renderer(render.user_directory(task_vars))
+            return catalogue.names_of(self._renderer.facts)
+
+        return settings_check.check(verb, task_vars, self._templar, self._loader, names)
+
+    def _judged(self, told, task_vars):
+        """The result, after telling what is not well; it fails for a service that is UNHEALTHY or worse."""
+        if "health" not in told or told.get("failed"):
+            return told
+        results = {task_vars["inventory_hostname"]: told["health"]}
+        report = report_model.build(results, local_hosts.among(results, task_vars, self._task.connection))
+        failed, sentence = status_text.verdict(report, "unhealthy")
+        status_print.show(report, results, "problems", failed)
+        return {**told, "failed": True, "msg": sentence} if failed else told
 
     def _told(self, result, request, values, task_vars):
         """The result as it is registered, after what there is to say was said."""
@@ -150,7 +194,9 @@ class ActionModule(ActionBase):
                 module_args["forwarding"] = _forwarding(request, values)
             with progress_watch.Watch(self, task_vars, module_args["project_path"]) as watch:
                 module_args["progress"] = watch.token
-                result = self._execute_module(module_name=self.MODULE, module_args=module_args, task_vars=task_vars)
+                result = self._looked(module_args, task_vars) if self._may_find_nothing(request, module_args) else None
+                if result is None:
+                    result = self._execute_module(module_name=self.MODULE, module_args=module_args, task_vars=task_vars)
             if _was_killed(result):
                 return {"failed": True, "changed": True, "msg": KILLED, "messages": said, "duration_ms": 0}
             said += result.get("messages") or []
@@ -161,6 +207,17 @@ class ActionModule(ActionBase):
         names = ", ".join(result["render_also"])
         return {**result, "failed": True, "msg": f"{names}: somebody else starts and stops these meanwhile; run again"}
 
+    def _may_find_nothing(self, request, module_args):
+        """Whether it is worth a look first. A prediction, and a forwarded port, are for the whole module."""
+        usual = self.MODULE == MODULE and request.state == "present" and request.bundle
+        return bool(usual) and not (self._task.check_mode or module_args.get("forwarding"))
+
+    def _looked(self, module_args, task_vars):
+        """The result where there is nothing to do; None where there is, or may be."""
+        given = {name: value for name, value in module_args.items() if name != "state"}
+        result = self._execute_module(module_name=LOOK, module_args={"request": given}, task_vars=task_vars)
+        return None if result.get("differs") or _was_killed(result) else result
+
     def _render(self, request, values, task_vars):
         renderer = render.Renderer(render.user_directory(task_vars))
         try:
@@ -170,16 +227,18 @@ class ActionModule(ActionBase):
             hint = f"this is with what is held started on the host ({held}); -e release_holds=true lets go of it"
             raise RenderError([*error.problems, hint]) from error
 
-    def _request(self, arguments, task_vars):
+    def _request(self, arguments, task_vars, checked=None):
         """What is asked for: `(deployment.Request, setting values)`."""
         verb = arguments["verb"]
-        renderer = render.Renderer(render.user_directory(task_vars))
+        renderer = (checked and self._renderer) or render.Renderer(render.user_directory(task_vars))
 
         def known():
             return catalogue.names_of(renderer.facts)
 
-        resolved = settings.resolve(task_vars, self._templar, known=known)
-        given = extra_vars.parse(verb, context.CLIARGS, self._loader, known, self._templar.template).values
+        resolved = checked.resolved if checked else settings.resolve(task_vars, self._templar, known=known)
+        parsed = checked.given if checked else None
+        parsed = parsed or extra_vars.parse(verb, context.CLIARGS, self._loader, known, self._templar.template)
+        given = parsed.values
         request = deployment.Request(
             verb=verb,
             state=arguments["state"] or VERB_STATES[verb],
@@ -232,6 +291,15 @@ class ActionModule(ActionBase):
         return args
 
 
+def unreachable(task_vars, error):
+    """The result for a host that cannot be reached: a failure, for that is what C(max_fail_percentage) counts.
+
+    Of a host that Ansible calls unreachable a rollout takes no notice: one in the second batch does not stop the third.
+    """
+    host = task_vars["inventory_hostname"]
+    return {"failed": True, "changed": False, "cannot_reach": True, "msg": f"{host} cannot be reached: {error}"}
+
+
 def _was_killed(result):
     """Whether a module ended by a signal, before it could say anything: 137 is what a shell makes of SIGKILL."""
     code = result.get("rc")
@@ -255,6 +323,8 @@ def _forwarding(request, values):
     """Option `forwarding`: what a port that the provider forwards is about; nothing where none is asked for."""
     if not (request.bundle and values["mediastack_vpn_enabled"] and values["mediastack_vpn_port_forwarding"]):
         return []
+    from ansible_collections.homelab.mediastack.plugins.plugin_utils import app_access
+
     return app_access.forwarding_services(bundle.health_services(request.bundle), request.bundle)
 
 

@@ -15,6 +15,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     catalogue,
     deployment,
     leak_report,
+    notifying,
     progress_watch,
     render,
     settings,
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
         super().__init__(*args, **kwargs)
         #: Downloaders that the settings keep out of the VPN.
         self._outside = []
+        self._values = {}
 
     def run(self, tmp=None, task_vars=None):
         """Fill in arguments, run the module; with `fail: false` what went wrong is in `trouble`, for the report."""
@@ -63,11 +65,14 @@ class ActionModule(ActionBase):
                 arguments["progress"] = watch.token
                 result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
+            notifying.unreachable(self, task_vars, self._values, notifying.first_line(error))
             return _trouble(f"unreachable: {str(error).splitlines()[0]}", {}, fails)
         result.pop("invocation", None)
         if not self._task.check_mode:
             result["messages"] = [*map(NOT_BEHIND.format, self._outside), *(result.get("messages") or [])]
         self._tell(result, task_vars["inventory_hostname"])
+        told = _trouble(table.clean(result.get("msg")), result, False) if result.get("failed") else result
+        notifying.tell(self, task_vars, self._values, "of_leak_test", told)
         if result.get("failed"):
             return _trouble(table.clean(result.get("msg")), result, fails)
         return result
@@ -82,7 +87,7 @@ class ActionModule(ActionBase):
 
     def _fill(self, arguments, task_vars):
         """Complete `arguments` in place; true where the inventory has no VPN."""
-        values = settings.resolve(task_vars, self._templar).values
+        values = self._values = settings.resolve(task_vars, self._templar).values
         for name in ("ip_echo", "tracker", "public_dns", "resolvers"):
             arguments.setdefault(name, values[f"mediastack_leak_test_{name}"])
         arguments.setdefault("wait_timeout", values["mediastack_wait_timeout"])

@@ -11,7 +11,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.homelab.mediastack.plugins.action import deploy
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import deployment, extra_vars, plan_model, settings
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    deployment,
+    extra_vars,
+    notifying,
+    plan_model,
+    settings,
+)
 
 VERB = "plan"
 # What `site` is asked for; its own extra vars are none of ours.
@@ -31,6 +37,15 @@ _DAEMON = "the Docker Engine on this host does not answer: start it, and look at
 class ActionModule(deploy.ActionModule):
     """The action deploy in check mode, whatever the mode of the run: one module execution on the host."""
 
+    #: Its task is in check mode by itself, so that says nothing about whether a drift is to be told.
+    ONLY_LOOKS = True
+
+    def __init__(self, *args, **kwargs):
+        """As every action."""
+        super().__init__(*args, **kwargs)
+        #: The settings, once they are known to be right.
+        self._values = None
+
     def run(self, tmp=None, task_vars=None):
         """Predict; what goes wrong is a part of the report, which `plan_report` prints and fails for."""
         ActionBase.run(self, tmp, task_vars)
@@ -45,8 +60,12 @@ class ActionModule(deploy.ActionModule):
             plan = plan_model.trouble(deployment.failure(error))
         except AnsibleConnectionFailure as error:
             plan = plan_model.trouble(f"unreachable: {_first_line(error)}", unreachable=True)
+            if self._values:
+                notifying.unreachable(self, task_vars, self._values, _first_line(error))
         except AnsibleError as error:
             plan = plan_model.trouble(_first_line(error))
+        if self._values and not plan.get("unreachable"):
+            notifying.tell(self, task_vars, self._values, "of_plan", plan)
         return {"changed": False, "args": given, "plan": plan}
 
     def _plan(self, messages, task_vars):
@@ -54,6 +73,7 @@ class ActionModule(deploy.ActionModule):
         # What is not asked for has its default.
         arguments = collections.defaultdict(lambda: None, _SITE)
         request, values = self._request(arguments, task_vars)
+        self._values = values
         # Extra vars of `site` count for `site`.
         request.release = request.retry = False
         result = self._execute(request, arguments, values, task_vars)

@@ -8,7 +8,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle, deployment, render, settings
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle, deployment, pull_plan, render, settings
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.removal_report import removal_report
 
@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
             "project_name": values["mediastack_project_name"],
             "paths": {name: paths[name] for name in ("base", "config", "media", "downloads", "backup")},
             "purge_config": purge_config,
+            "pull_path": pull_plan.path(values),
             "config_dirs": sorted(set(directories)),
             "lock_timeout": values["mediastack_lock_timeout"],
         }

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils import color
 from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     local_hosts,
     report_files,
     report_model,
+    status_print,
     status_text,
-    terminal,
 )
 
 display = Display()
@@ -52,7 +51,7 @@ class ActionModule(ActionBase):
         if report_files.STDOUT in outputs:
             display.display(report_files.as_json(report).rstrip())
         else:
-            _print(report, results, arguments["rows"], failed)
+            status_print.show(report, results, arguments["rows"], failed)
         files = [path for path in outputs if path != report_files.STDOUT]
         try:
             report_files.write_all(files, report, arguments["fail_on"])
@@ -63,26 +62,6 @@ class ActionModule(ActionBase):
         if failed:
             return {"failed": True, "changed": False, "msg": sentence}
         return {"changed": False, "healthy": report["healthy"], "msg": sentence}
-
-
-def _print(report, results, which, failed):
-    """Everything, or what is not well; a failure says the sentence itself."""
-    style = status_text.Style(
-        columns=display.columns if terminal.ON_TERMINAL else None,
-        paint=color.stringc if color.ANSIBLE_COLOR else None,
-        link=terminal.link if color.ANSIBLE_COLOR and terminal.can_move() else None,
-    )
-    sentences = status_text.notes(results)
-    if not failed:
-        sentences.append(status_text.summary(report["services"]))
-    if which == "all":
-        lines = status_text.picture(report, sentences, style)
-    else:
-        shown = status_text.problems(report)
-        lines = status_text.table_lines(report, shown, style) if shown else []
-        lines += [*status_text.facts_lines(report, only_bad=True, style=style), *sentences]
-    if lines:
-        display.display("\n".join(lines))
 
 
 def _registered(variable, task_vars):

@@ -22,5 +22,10 @@ class ActionModule(ActionBase):
         """Run a backup."""
         super().run(tmp, task_vars)
         return host_backup.run(
-            self, task_vars, MODULE, backup_words.backed_up, [("lock_timeout", "mediastack_lock_timeout")]
+            self,
+            task_vars,
+            MODULE,
+            backup_words.backed_up,
+            "of_backup",
+            [("lock_timeout", "mediastack_lock_timeout")],
         )

@@ -21,4 +21,11 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Run a restore drill."""
         super().run(tmp, task_vars)
-        return host_backup.run(self, task_vars, MODULE, backup_words.drilled, [("timeout", "mediastack_wait_timeout")])
+        return host_backup.run(
+            self,
+            task_vars,
+            MODULE,
+            backup_words.drilled,
+            "of_drill",
+            [("timeout", "mediastack_wait_timeout")],
+        )

@@ -13,6 +13,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     app_access,
     bundle,
     deployment,
+    pull_plan,
     render,
     settings,
 )
@@ -28,6 +29,12 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
+
+    def __init__(self, *args, **kwargs):
+        """As every action."""
+        super().__init__(*args, **kwargs)
+        #: The settings, where they were needed; and why the host could not be asked, or None.
+        self._values, self._not_asked = {}, None
 
     def run(self, tmp=None, task_vars=None):
         """Fill in arguments, run the module; a host that cannot be asked is UNKNOWN, not an end of the play."""
@@ -47,10 +54,12 @@ class ActionModule(ActionBase):
         try:
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
-            return {**_unknown(arguments, f"unreachable: {_first_line(error)}"), **known}
+            self._not_asked = _first_line(error)
+            return {**_unknown(arguments, f"unreachable: {self._not_asked}"), **known}
         if result.get("failed") and "services" not in self._task.args:
             # Nothing was given that could be wrong: the host cannot run the module.
-            return {**_unknown(arguments, _first_line(result.get("msg"))), **known}
+            self._not_asked = _first_line(result.get("msg"))
+            return {**_unknown(arguments, self._not_asked), **known}
         result.pop("invocation", None)
         if known:
             known["messages"] += [result["holds_unreadable"]] if result.get("holds_unreadable") else []
@@ -60,7 +69,7 @@ class ActionModule(ActionBase):
     def _fill(self, arguments, task_vars):
         """Complete `arguments` in place; what is known besides, for the report: `{vpn, messages}`."""
         renderer = render.Renderer(render.user_directory(task_vars)) if "services" not in arguments else None
-        values = settings.resolve(task_vars, self._templar).values
+        values = self._values = settings.resolve(task_vars, self._templar).values
         messages = []
         if renderer:
             rendered = renderer.bundle(values, task_vars, self._templar, renderer.select(values))
@@ -70,6 +79,7 @@ class ActionModule(ActionBase):
             ]
             arguments.setdefault("apps", True)
             arguments.setdefault("secrets", secrets)
+            arguments.setdefault("pull_path", pull_plan.path(values))
             messages = list(rendered["messages"])
             if values["mediastack_split_mounts"]:
                 messages.append(NO_HARDLINKS)

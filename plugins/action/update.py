@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homelab.mediastack.plugins.action import deploy
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle, caller, deployment, image_reference
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    bundle,
+    caller,
+    deployment,
+    image_reference,
+    notifying,
+)
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 display = Display()
@@ -47,12 +54,18 @@ class ActionModule(deploy.ActionModule):
             self._change = self._asked(request, arguments, values)
             if arguments["step"] == "prepare" and not self._anything_to_prepare(request, arguments):
                 return {"changed": False, "actions": []}
-            result = self._execute(request, arguments, values, task_vars)
+            with notifying.unreachable_is_told(self, task_vars):
+                result = self._execute(request, arguments, values, task_vars)
         except deploy.WRONG as error:
             return {"failed": True, "changed": False, "msg": deployment.failure(error)}
+        except AnsibleConnectionFailure as error:
+            return deploy.unreachable(task_vars, error)
         if arguments["step"] == "survey":
             return self._surveyed(result, request, values)
         told = self._told(result, request, values, task_vars)
+        if arguments["step"] == "apply" or told.get("failed"):
+            verb = arguments["verb"]
+            notifying.tell(self, task_vars, values, "of_change", told, verb)
         told["given"] = request.given
         if told.get("failed") and not arguments["fail"]:
             # For the tasks after it, which end the run all the same.
@@ -76,7 +89,7 @@ class ActionModule(deploy.ActionModule):
         }
         # It has changed nothing; whether there is something to do besides images is what counts.
         found["in_sync"] = not result["changed"] and not result["survey"]["interrupted"]
-        found.update(changed=False, given=request.given, serial=values["mediastack_update_serial"])
+        found.update(changed=False, given=request.given)
         found["minimum_age"] = values["mediastack_update_minimum_age"]
         return found
 

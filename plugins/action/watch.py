@@ -23,6 +23,7 @@ from ansible_collections.homelab.mediastack.plugins.action import stack_health
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     interruption,
     local_hosts,
+    notifying,
     report_files,
     report_model,
     status_text,
@@ -65,7 +66,9 @@ class ActionModule(stack_health.ActionModule):
         self._task.args = {}
         interval = arguments["interval"]
         if interval == 0:
-            return super().run(tmp, task_vars)
+            result = super().run(tmp, task_vars)
+            self._notify(result, task_vars)
+            return result
         if interval < 0:
             raise AnsibleActionFail(f"interval is {interval}: give a number of seconds, or 0 to look once")
         try:
@@ -92,6 +95,15 @@ class ActionModule(stack_health.ActionModule):
             if not _wait(spool.exists, NOBODY_PAINTS):
                 raise AnsibleActionFail(f"{watched[0]}, which would show what is seen, does not watch")
             return self._watch(spool, host, interval, task_vars)
+
+    def _notify(self, result, task_vars):
+        """Tell what one look has seen. Who watches sees it."""
+        if not self._values:
+            return
+        if self._not_asked:
+            notifying.unreachable(self, task_vars, self._values, self._not_asked)
+        else:
+            notifying.tell(self, task_vars, self._values, "of_status", result)
 
     def _lead(self, spool, painter, host, interval, task_vars):
         """Look at this host, and beside it paint what all workers saw."""

@@ -111,12 +111,13 @@ class _App:
                 return answer
             if status is not None and status < 500:
                 raise LoginError("%s %s was answered with %d%s" % (method, path, status, _complaint(answer)))
-            if time.monotonic() + _POLL >= self.deadline:
+            time.sleep(min(_POLL, max(0, self.deadline - time.monotonic())))
+            # Looked at after the sleep, which may have been long: tell this, not that there is no time.
+            if time.monotonic() >= self.deadline:
                 raise LoginError(
                     "%s %s: %s until the time was up"
                     % (method, path, "no answer (%s)" % answer if status is None else "status %d" % status)
                 )
-            time.sleep(_POLL)
 
 
 def _complaint(answer):

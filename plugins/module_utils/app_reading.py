@@ -73,7 +73,7 @@ def judge(row, reading, outcome, young):
         found.append((health_model.STARTING if passing else health_model.UNKNOWN, outcome.message))
     found.sort(key=lambda entry: _WORST_FIRST.index(entry[0]))
     if found:
-        row["status"] = found[0][0]
+        row["status"], row["asked"] = found[0][0], True
     sentences = list(dict.fromkeys([sentence for _status, sentence in found] + reading.hints))
     if len(sentences) > MOST:
         sentences[MOST:] = ["and %d more" % (len(sentences) - MOST)]

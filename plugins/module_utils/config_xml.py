@@ -18,7 +18,8 @@ _REFERENCES = (
     ("\n", "&#10;"),
     ("\t", "&#9;"),
 )
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Not compiled here: it takes longer than to load all the rest, and only a write needs it.
+_ILLEGAL = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class _Element:
@@ -127,7 +128,7 @@ def escape(value):
     Own, since xml.sax.saxutils brings in the whole of urllib, which costs every run.
     """
     text = value if isinstance(value, str) else str(value)
-    if _ILLEGAL.search(text):
+    if re.search(_ILLEGAL, text):
         raise ConfigFormatError("it holds a control character, which XML cannot")
     # A parser reads a bare CR, and in an attribute a line break or tab, as something else.
     for char, reference in _REFERENCES:

@@ -57,9 +57,12 @@ class Snapshot:
         return next((other for other in self.project.foreign if other.service == service["name"]), None)
 
 
-def read_snapshot(docker, project_name, project_path):
-    """A Snapshot, by one `docker ps` and one `docker inspect` (a second one for parents outside the project)."""
-    project = engine_state.read_project(docker, project_name, project_path)
+def read_snapshot(docker, project_name, project_path, project=None):
+    """A Snapshot, by one `docker ps` and one `docker inspect` (a second one for parents outside the project).
+
+    `project`: what was read already.
+    """
+    project = project or engine_state.read_project(docker, project_name, project_path)
     outside = {c.parent_id for c in project.containers if c.parent_id and not project.by_id(c.parent_id)}
     return Snapshot(project, engine_state.inspect(docker, sorted(outside)), time.time())
 
@@ -74,13 +77,17 @@ class Examined(NamedTuple):
     holder: engine_state.Container | None = None
 
 
-def result(services, host, project_name, project_path, paths, timeout, grace, wait, apps=None, say=None):
-    """The result of `stack_health`: `wait_for_health` on a project of this host's engine, and how long it took."""
+def result(services, host, project_name, project_path, paths, timeout, grace, wait, apps=None, say=None, project=None):
+    """The result of `stack_health`: `wait_for_health` on a project of this host's engine, and how long it took.
+
+    `project`: what whoever asks has read a moment ago, for the first look.
+    """
     began = time.monotonic()
+    known = [project] if project else []
 
     def read():
         # Find docker at every look: with `wait`, an engine that is being installed or started may appear.
-        return read_snapshot(docker_cli.Docker(), project_name, project_path)
+        return read_snapshot(docker_cli.Docker(), project_name, project_path, known.pop() if known else None)
 
     held, trouble = health_holds.read(project_path)
     more = health_holds.also(services, held)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import (
     DockerError,
@@ -52,6 +51,8 @@ def look_up(docker, references):
         return dict(zip(references, (LocalImage(raw) for raw in json.loads(done.out))))
     if len(references) > 1:
         # Some are missing, and the output does not say which: one by one. A pull follows anyhow.
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
             single = pool.map(lambda reference: look_up(docker, [reference]), references)
             return {reference: image for found in single for reference, image in found.items()}
@@ -123,6 +124,8 @@ def pull(docker, users, platforms=None, progress=SILENT):
             why = str(error)
         pulling.end(image, why is None)
         return why
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
         answers = dict(zip(users, pool.map(careful, users)))

@@ -24,6 +24,8 @@ STATE_DIRECTORY = ".mediastack"
 LOCK_FILE = "run.lock"
 RECORD_FILE = "run.json"
 POLL_SECONDS = 0.2
+#: Set by pull mode for everything that it starts: root at the host itself would say nothing.
+WHO_VARIABLE = "HOMELAB_MEDIASTACK_WHO"
 
 
 class LockError(Exception):
@@ -149,7 +151,7 @@ def describe_run(what):
     """The record of a run that begins now."""
     return {
         "what": what,
-        "who": os.environ.get("SUDO_USER") or _user(),
+        "who": os.environ.get(WHO_VARIABLE) or os.environ.get("SUDO_USER") or _user(),
         "pid": os.getpid(),
         "host": platform.node(),
         "started": _now(),

@@ -28,6 +28,7 @@ class KeepsImages(Run):
         self.record = None
         #: service → refusal of the image that lock or inventory name.
         self.held_back = {}
+        self.forgiven = {}
 
     @property
     def keeps_images(self):
@@ -48,8 +49,8 @@ class KeepsImages(Run):
             services, self.project, generations.images(self.record), self.targets()
         )
         known = refused.read(self.path)
-        if known and self.request.retry_failed and not self.request.check:
-            refused.forget(self.path, list(known))
+        #: What was refused before this run, and is not to count any more.
+        self.forgiven = known if self.request.retry_failed else {}
         self.held_back = {} if self.request.retry_failed else refused.held_back(services, known)
 
     def image_notes(self):
@@ -71,6 +72,9 @@ class KeepsImages(Run):
         if writes and self.made:
             self.messages += ["%s: %s; it is kept" % pair for pair in self.made.other_images(self.project).items()]
             self.made.remember(self.project)
+        if writes and self.forgiven:
+            now = refused.read(self.path)
+            refused.forget(self.path, [name for name, entry in self.forgiven.items() if now.get(name) == entry])
         if writes and self.keeps_images:
             generations.note(self.path, self.record, self.present_images())
             place_marks.mark(self.request.bundle)

@@ -132,9 +132,7 @@ class Present(KeepsImages):
                 % (entry["verb"], entry["id"])
             )
             return
-        from ansible_collections.homelab.mediastack.plugins.module_utils import update_resume
-
-        update_resume.finish(self, entry)
+        self.act.resume(self, entry)
         self.project = None
 
     def read_holding(self):
@@ -221,10 +219,8 @@ class Present(KeepsImages):
         rendered = self.source.rendered
         problems = [rendered.bind_problem] if rendered and rendered.bind_problem else []
         if self.project.foreign:
-            from ansible_collections.homelab.mediastack.plugins.module_utils import preflight_engine
-
             ours = self.request.bundle or {"project": {"name": self.name, "path": self.path}}
-            problems += preflight_engine.foreign_containers(ours, [container.raw for container in self.project.foreign])
+            problems += self.act.foreign(ours, [container.raw for container in self.project.foreign])
         self.raise_problems(problems)
 
     def check_host(self):
@@ -235,22 +231,16 @@ class Present(KeepsImages):
         if not self.request.bundle:
             self.refuse_foreign()
             return
+        check = self.act.check_host
         self.progress.say("checking the host")
-        from ansible_collections.homelab.mediastack.plugins.module_utils import engine_facts, preflight
-
-        local = self.supply.local([want.image for want in self.wanted.values()])
-        facts, containers = engine_facts.gather(self.docker, local)
-        warnings = []
-        self.raise_problems(preflight.run(self.request.bundle, facts, containers, self.request.check, warnings))
+        local, warnings = self.supply.local([want.image for want in self.wanted.values()]), []
+        self.raise_problems(check(self, local, warnings))
         self.messages += [text for text in warnings if text not in self.messages]
 
-    @staticmethod
-    def raise_problems(problems):
+    def raise_problems(self, problems):
         """StackError with all `problems` of preflight, if there are any."""
         if problems:
-            from ansible_collections.homelab.mediastack.plugins.module_utils import preflight
-
-            raise StackError(preflight.message(problems), problems=problems)
+            raise StackError(self.act.in_words(problems), problems=problems)
 
     # Images
 

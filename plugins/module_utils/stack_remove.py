@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Sequence
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import engine_state, purge
+from ansible_collections.homelab.mediastack.plugins.module_utils import engine_state, pull_setup, purge
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import DockerError
 from ansible_collections.homelab.mediastack.plugins.module_utils.leftovers import Leftovers
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
@@ -29,6 +29,8 @@ class Wish(NamedTuple):
     purge_config: bool = False
     #: Config directories of the stack's services.
     config_dirs: Sequence[str] = ()
+    #: Directory of pull mode.
+    pull_path: str | None = None
 
 
 class Removal(Absent):
@@ -76,6 +78,10 @@ class Removal(Absent):
         }
         self._volumes = self._ours(mounted | set(self._left.volumes))
 
+    def begin(self):
+        """Pull mode first: it would bring the stack back."""
+        pull_setup.retire(self.name, self._wish.pull_path)
+
     def describe(self):
         """With the files; `gone` and `stays` for the report."""
         super().describe()
@@ -84,11 +90,13 @@ class Removal(Absent):
         self.gone = {
             "containers": sorted(container.name for name in going for container in self.project.of(name)),
             "networks": networks,
-            "files": self._left.files,
+            "files": [*self._left.files, *pull_setup.installed(self.name)],
         }
         self.stays = self._left.staying(self._directories)
+        if pull_setup.is_ours(self._wish.pull_path):
+            self.stays["pull mode"] = [self._wish.pull_path]
         self.stays["images"] = sorted({container.requested_image for container in self.project.containers})
-        self.actions += ["remove %s" % path for path in self._left.files]
+        self.actions += ["remove %s" % path for path in self.gone["files"]]
         if self._wish.purge_config:
             self.gone.update(config=self._directories, records=self._left.memory, volumes=self._volumes)
             self.actions += ["remove the configuration in %s" % path for path in self._directories]

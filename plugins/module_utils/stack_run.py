@@ -14,7 +14,6 @@ from typing import NamedTuple, Sequence
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     convergence,
     engine_state,
-    gluetun_log,
     holds,
     made_record,
     stack_report,
@@ -41,6 +40,10 @@ class StackError(Exception):
     def __init__(self, message, **details):
         super().__init__(message)
         self.details = details
+
+
+class Differs(Exception):
+    """There is something to do, and this run only looks. Nothing was touched."""
 
 
 class Request(NamedTuple):
@@ -100,6 +103,8 @@ class Run:
         self.touched = False
         #: Check mode on a host without engine: what is missing (see EngineMissing), else None.
         self.no_engine = None
+        #: The module of that name; None: this run only looks.
+        self.acting = None
         #: Parts of the result.
         self.changed = False
         self.messages = list((request.bundle or {}).get("messages") or [])
@@ -150,8 +155,20 @@ class Run:
                     "an earlier run (%s by %s, since %s) was interrupted; this one repairs what it left"
                     % tuple(lock.earlier.get(key, "unknown") for key in ("what", "who", "started"))
                 )
-            self.work(lock)
+            try:
+                self.work(lock)
+            except BaseException:
+                # What an interrupted run left is repaired by one that comes that far: until then, the next is to know.
+                lock.keeps_earlier = lock.keeps_earlier or not self.touched
+                raise
             return self.result()
+
+    @property
+    def act(self):
+        """The module `acting`; Differs where this run only looks."""
+        if self.acting is None:
+            raise Differs
+        return self.acting
 
     def _wait_for_other(self, seconds):
         self.progress.say("waiting for another run on this host to end")
@@ -239,9 +256,9 @@ class Run:
     # Doing
 
     def prepare_gate(self):
-        """Start the clock of `wait_timeout`."""
+        """Start the clock of `wait_timeout`; whoever only looks waits for nothing."""
         if self.gate is None:
-            self.deadline = time.monotonic() + self.request.wait_timeout
+            self.deadline = time.monotonic() + (self.request.wait_timeout if self.acting else 0)
             self.gate = Gate(self.read, self.request.stable_for, progress=self.progress)
 
     def pins(self, plan):
@@ -251,14 +268,13 @@ class Run:
 
     def carry(self, plan, while_stopped=None, edited=()):
         """Carry out `plan`; service → what went wrong."""
-        from ansible_collections.homelab.mediastack.plugins.module_utils.carry_out import Carrier
-
+        carrier_of = self.act.carrier
         self.prepare_gate()
         pins = self.pins(plan)
         self.touched = True
         made = self.made or made_record.Made(self.path)
         made.begin(plan.acting(convergence.CREATE, convergence.RECREATE))
-        carrier = Carrier(
+        carrier = carrier_of(
             self.docker,
             lambda: self.source.compose(self.name),
             self.gate,
@@ -346,6 +362,7 @@ class Run:
 
         `what`: service → why; `late`: names of those that were not waited for to the end.
         """
+        explain = self.act.explain
         mask = self.source.rendered.mask if self.source.rendered else str
         failures = []
         for name in sorted(what):
@@ -355,7 +372,7 @@ class Run:
             failures.append(
                 {
                     "service": name,
-                    "what": gluetun_log.explain(what[name], log) if name == VPN_SERVICE else what[name],
+                    "what": explain(what[name], log) if name == VPN_SERVICE else what[name],
                     "log": [mask(line) for line in log],
                     "health_log": [dict(entry, output=mask(entry["output"])) for entry in health],
                 }

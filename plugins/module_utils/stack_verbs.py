@@ -138,12 +138,16 @@ class Absent(_Verb):
         self.changed = self.changed or bool(networks)
         if self.request.check:
             return
+        self.begin()
         if not self.plan.empty:
             self.carry(self.plan)
             self.insist(self.plan.acting(convergence.REMOVE), lambda container: False, "still not removed")
         for name, identifiers in networks.items():
             for identifier in identifiers:
                 self._remove_network(name, identifier)
+
+    def begin(self):
+        """Nothing refuses any more, and nothing is removed yet."""
 
     def _networks(self):
         if self.project.foreign:

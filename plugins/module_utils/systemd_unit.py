@@ -108,7 +108,7 @@ class HostUnit(abc.ABC):
             reload([self.path], self._root)
             if self.wanted and _TIMER.match(os.path.basename(self.path)):
                 # A link counts from the next boot on.
-                _systemctl(["restart", os.path.basename(self.path)])
+                systemctl("restart", os.path.basename(self.path))
 
 
 def entry(path, text):
@@ -154,16 +154,17 @@ def disable(paths, root=""):
         except OSError as error:
             raise FileError("cannot remove %s: %s" % (link, reason(error))) from error
         if _TIMER.match(os.path.basename(path)) and os.path.isdir(root + "/run/systemd/system"):
-            _systemctl(["stop", os.path.basename(path)])
+            systemctl("stop", os.path.basename(path))
 
 
 def reload(paths, root=""):
     """Tell systemd that those of `paths` that are our units have changed; nothing where it does not run. FileError."""
     if _ours(paths, root) and os.path.isdir(root + "/run/systemd/system"):
-        _systemctl(["daemon-reload"])
+        systemctl("daemon-reload")
 
 
-def _systemctl(words):
+def systemctl(*words):
+    """Run systemctl. FileError with what it said."""
     command = ["systemctl", *words]
     try:
         subprocess.run(

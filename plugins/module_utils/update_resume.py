@@ -45,6 +45,7 @@ def finish(run, entry):
         run.docker,
         type(run.source)(run.request.bundle, False, ()),
     )
+    other.acting = run.acting
     other.interrupted = True
     other.txn = Transaction(other, entry)
     what = "%s %s was interrupted" % (entry["verb"], entry["id"])

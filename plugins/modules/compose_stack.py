@@ -381,7 +381,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import after_run, module_bundle, stack
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    after_forward,
+    after_run,
+    module_bundle,
+    stack,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
@@ -445,7 +450,8 @@ def main():
     progress = parameters["progress"] = Progress(parameters["project_path"], token)
     atexit.register(progress.close)
     result, error = stack.run(Request(check=module.check_mode, **parameters))
-    after_run.look(result, error, module.check_mode, bundle, health, forwarding, progress)
+    after_run.look(result, error, module.check_mode, health, progress)
+    after_forward.bring_in_line(result, error, module.check_mode, bundle, health, forwarding, progress)
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown" if bundle else None)}
     if error:

@@ -78,6 +78,9 @@ options:
       - Without them those that the stack has stored on the host, below O(project_path), are used.
       - Run as a task without O(services), the default is what the inventory gives.
     type: json
+  pull_path:
+    description: Directory of pull mode, for RV(pull).
+    type: path
   disk_warn_percent:
     description:
       - Percent in use from which on one of O(paths) makes a V(DEGRADED) entry of its own.
@@ -213,6 +216,13 @@ backup:
   type: dict
   returned: success
   sample: {path: /srv/mediastack/backups, count: 7, age_hours: 2.5, max_age_hours: 50, ok: true, copied: true}
+pull:
+  description:
+    - What the last run of pull mode came to, with O(pull_path). C(ok), C(result), C(text) for people, C(ended), and the
+      commits C(wanted) and C(live). Empty where the host is not in pull mode.
+  type: dict
+  returned: success
+  sample: {ok: true, result: good, text: "pull: commit 1a2b3c4d5e6f live since 2026-11-23T10:00:00Z"}
 holds:
   description:
     - What somebody stopped or started by hand on this host and the inventory has no say in until then, by name; V(vpn)
@@ -267,6 +277,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     disk_health,
     health_model,
     health_sweep,
+    pull_facts,
 )
 
 NO_SERVICE = (
@@ -299,6 +310,7 @@ def main():
             "wait": {"type": "float", "default": 0},
             "host": {"type": "str", "default": "localhost"},
             "apps": {"type": "bool", "default": False},
+            "pull_path": {"type": "path"},
             "secrets": {"type": "json", "no_log": True},
             "disk_warn_percent": {"type": "float"},
             "disk_critical_percent": {"type": "float"},
@@ -347,7 +359,8 @@ def look(module, given):
         result["services"] += disk_health.rows(result["disks"], given["host"], *thresholds)
         result["healthy"] = health_model.is_healthy(result["services"])
     backup = backup_facts.read(given["project_path"]) if apps else {}
-    return dict(result, vpn=apps.vpn if apps else {}, queues=apps.queues if apps else {}, backup=backup)
+    more = {"backup": backup, "pull": pull_facts.read(given["pull_path"] or "")}
+    return dict(result, vpn=apps.vpn if apps else {}, queues=apps.queues if apps else {}, **more)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,11 @@ options:
     type: list
     elements: path
     default: []
+  pull_path:
+    description:
+      - Directory of pull mode. It stays, and is paused, so that what a task scheduler runs does nothing; its systemd
+        units go in any case.
+    type: path
   timeout:
     description: Seconds that a container gets for stopping before it is killed. The default is its own.
     type: int
@@ -161,6 +166,7 @@ def main():
             },
             "purge_config": {"type": "bool", "default": False},
             "config_dirs": {"type": "list", "elements": "path", "default": []},
+            "pull_path": {"type": "path"},
             "timeout": {"type": "int"},
             "lock_timeout": {"type": "int", "default": 60},
         },
@@ -179,7 +185,7 @@ def main():
         lock_timeout=given["lock_timeout"],
         check=module.check_mode,
     )
-    wish = stack_remove.Wish(given["paths"], given["purge_config"], given["config_dirs"])
+    wish = stack_remove.Wish(given["paths"], given["purge_config"], given["config_dirs"], given["pull_path"])
     result, error = stack.run(request, kind=stack_remove.kind(wish))
     result = {key: result[key] for key in _KEYS if key in result}
     result["duration_ms"] = round((time.monotonic() - started) * 1000)

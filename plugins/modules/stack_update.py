@@ -201,7 +201,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import after_run, module_bundle, stack, update_ask
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    after_forward,
+    after_run,
+    module_bundle,
+    stack,
+    update_ask,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Request
@@ -266,9 +272,12 @@ def main():
     if change["survey"]:
         # Where something is to be done, what the services say now is of no use.
         health = None if result["changed"] else health
-        after_run.look(result, error, False, parameters["bundle"], health, [], progress)
+        after_run.look(result, error, False, health, progress)
     elif not change["prepare"]:
-        after_run.look(result, error, module.check_mode, parameters["bundle"], health, forwarding, progress)
+        after_run.look(result, error, module.check_mode, health, progress)
+        after_forward.bring_in_line(
+            result, error, module.check_mode, parameters["bundle"], health, forwarding, progress
+        )
     result["duration_ms"] = round((time.monotonic() - started) * 1000)
     result["invocation"] = {"module_args": dict(module.params, bundle="not shown")}
     if error:

@@ -8,11 +8,13 @@ import getpass
 import os
 import platform
 
+from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import WHO_VARIABLE
+
 
 def who():
-    """`user@controller`; the user's number where it has no name."""
+    """`user@controller`; the user's number where it has no name. In pull mode, the commit in place of the user."""
     try:
-        user = getpass.getuser()
+        user = os.environ.get(WHO_VARIABLE) or getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"
     return f"{user}@{platform.node() or 'controller'}"

@@ -9,15 +9,19 @@ are the user's own and are left alone, unless they are a misspelling of one of t
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from ansible.utils.vars import load_extra_vars
 
-from . import leak_report, log_options, plan_model, report_files
+from ansible_collections.homelab.mediastack.plugins.module_utils import notify_state
+
 from .closest import hint, near_miss
 from .plain_values import plain
 from .setting_types import CastError, cast
 
 MAX_CAPTURE = 3600
+# A kind of event, and what tells one from others.
+_CONDITION = re.compile(r"[a-z]+(/[A-Za-z0-9_.-]{1,60})?")
 # Where Ansible puts the words of -e that are not of the form name=value.
 _CUT_OFF = "_raw_params"
 _LIST = {"type": "list", "elements": "str", "default": []}
@@ -56,9 +60,11 @@ OPTIONS = {
     "server_name": {"type": "str", "default": ""},
     "directory": {"type": "str", "default": ""},
     "vault_password_file": {"type": "str", "default": ""},
+    "condition": {"type": "str", "default": ""},  # pull, or pull/something
+    "state": {"type": "str", "default": "", "choices": ["bad", "good"]},
+    "message": {"type": "str", "default": ""},
+    "uninstall": {"type": "bool", "default": False},
 }
-# What a report may be written as, where that is not what `status` knows.
-_FORMATS = {"leak_test": {"formats": leak_report.FORMATS}, "plan": {"formats": plan_model.FORMATS}}
 # The verbs, and the extra vars of each.
 VERBS = {
     "init": ("scope", "server", "server_name", "directory", "vault_password_file"),
@@ -82,6 +88,8 @@ VERBS = {
     "backup": ("service",),
     "restore": ("service", "backup", "drill"),
     "rollback": ("service", "generation", "keep_data"),
+    "notify": ("condition", "state", "message"),
+    "gitops": ("uninstall",),
 }
 
 
@@ -170,20 +178,37 @@ def check(verb, given, known=None, template=None):
     return VerbArgs(verb, values, messages)
 
 
+def _check_output(verb, value):
+    """CastError for a file that cannot be a report of that verb. Only who names one pays for what knows the formats."""
+    from . import leak_report, plan_model, report_files
+
+    formats = {"leak_test": leak_report.FORMATS, "plan": plan_model.FORMATS}.get(verb)
+    try:
+        report_files.check_outputs(value, **({"formats": formats} if formats else {}))
+    except report_files.OutputError as error:
+        raise CastError(str(error)) from error
+
+
 def _checked(verb, name, value, known, errors, messages):
-    if value in ("", []):
+    if value in ("", []) and name != "message":
         raise CastError("is empty. Leave it out for the default, or write a value")
     if name in ("tail", "watch", "capture") and value < (0 if name == "tail" else 1):
         raise CastError(f"{value} is too small; give a number of {'lines' if name == 'tail' else 'seconds'}")
     if name == "capture" and value > MAX_CAPTURE:
         raise CastError(f"{value} is too long; give at most {MAX_CAPTURE} seconds")
     if name == "output":
-        try:
-            report_files.check_outputs(value, **_FORMATS.get(verb, {}))
-        except report_files.OutputError as error:
-            raise CastError(str(error)) from error
+        _check_output(verb, value)
+        return value
+    if name == "condition":
+        event = value.partition("/")[0]
+        if not _CONDITION.fullmatch(value) or event not in notify_state.EVENTS:
+            raise CastError(
+                f'"{value}" begins with no kind of event, such as pull or pull/job. {hint(event, notify_state.EVENTS)}'
+            )
         return value
     if name in ("since", "grep"):
+        from . import log_options
+
         # Only whether it can be read: a duration counts from the moment in which it is used.
         getattr(log_options, name)(value)
         return value

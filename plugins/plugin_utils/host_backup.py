@@ -7,13 +7,23 @@ from __future__ import annotations
 from ansible import constants
 from ansible.utils.display import Display
 
-from . import action_words, bundle, caller, deployment, progress_watch, render, settings, table
+from . import (
+    action_words,
+    bundle,
+    caller,
+    deployment,
+    notifying,
+    progress_watch,
+    render,
+    settings,
+    table,
+)
 from .errors import RenderError
 
 display = Display()
 
 
-def run(action, task_vars, module, line, defaults=()):
+def run(action, task_vars, module, line, findings, defaults=()):
     """Run *module* on the host with what the settings know, and say in a line what came of it.
 
     Args:
@@ -21,6 +31,7 @@ def run(action, task_vars, module, line, defaults=()):
         task_vars: of its run.
         module: its full name.
         line: function of a result that gives one line for people.
+        findings: name of the function of `notify_conditions` that says what is to be told.
         defaults: `(option, setting)` pairs, for options that are not given.
     """
     arguments = {name: value for name, value in action._task.args.items() if value is not None}
@@ -37,7 +48,8 @@ def run(action, task_vars, module, line, defaults=()):
     host = task_vars["inventory_hostname"]
     with progress_watch.Watch(action, task_vars, arguments["project_path"]) as watch:
         arguments["progress"] = watch.token
-        result = action._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+        with notifying.unreachable_is_told(action, task_vars):
+            result = action._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
     result.pop("invocation", None)
     for message in result.get("messages") or []:
         display.display(f"{host}: {table.clean(message)}", color=constants.COLOR_WARN)
@@ -49,6 +61,7 @@ def run(action, task_vars, module, line, defaults=()):
         display.display(f"{host}: {table.clean(line(result))}", color=color)
     if result.get("failed"):
         result["msg"] = table.clean(result.get("msg"))
+    notifying.tell(action, task_vars, values, findings, result, bool(arguments.get("services")))
     return result
 
 

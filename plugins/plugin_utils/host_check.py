@@ -8,7 +8,7 @@ import dataclasses
 import os
 import re
 
-from . import catalogue, gluetun_environment, lint_model, render, settings, stack_lint
+from . import catalogue, gluetun_environment, lint_model, notify_rules, render, settings, stack_lint
 from .errors import RenderError
 from .lint_model import ERROR, WARNING, Finding
 from .ports import VPN_PARENT
@@ -41,6 +41,7 @@ def check(task_vars, templar):
     except settings.SettingsError as error:
         return _sorted([*found, *(_setting(ERROR, sentence) for sentence in error.errors)]), []
     found += [_setting(WARNING, sentence) for sentence in resolved.warnings]
+    found += [_setting(ERROR, sentence) for sentence in notify_rules.slow_problems(resolved.values)]
     if renderer:
         try:
             found += _stack(renderer, resolved.values, task_vars, templar)

@@ -13,6 +13,7 @@ _NOTES = {
     "records": "the passwords and keys of the configuration, and what else a next site goes on from",
     "edited files": "somebody has changed them since they were rendered",
     "images": "docker image rm removes them",
+    "pull mode": "paused; the playbook gitops, with -e uninstall=true, removes it",
     "backups": "docs/backup.md; nothing here ever removes them",
 }
 _WIDTH = 14

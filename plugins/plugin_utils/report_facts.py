@@ -12,7 +12,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import holds
 
 from . import report_backup
 
-VPN, DISKS, QUEUES, BACKUP, HOLDS = "VPN", "disks", "downloads", "backup", "holds"
+VPN, DISKS, QUEUES, BACKUP, HOLDS, PULL = "VPN", "disks", "downloads", "backup", "holds", "pull"
 
 CLIENTS = {
     "deluge": "Deluge",
@@ -53,6 +53,7 @@ def of_host(host, facts, rows):
         disks(facts.get("disks") or {}, bad),
         queues(facts.get("queues") or {}),
         backup(facts.get("backup") or {}),
+        pull(facts.get("pull") or {}),
         *(
             held(name, entry)
             for name, entry in (facts.get("holds") or {}).items()
@@ -171,6 +172,12 @@ def backup(known):
     """`2 h ago, 34 MB, 7 kept · copied · drill 3 days ago`; None when nothing is known of it."""
     words = report_backup.words(known, amount)
     return Fact(BACKUP, words, "bad" if report_backup.warnings(known) else "plain") if words else None
+
+
+def pull(known):
+    """`commit 1a2b3c4d5e6f live since …`; None where the host is not in pull mode."""
+    words = known.get("text", "").partition(": ")[2] or known.get("error")
+    return Fact(PULL, words, "plain" if known.get("ok") else "bad") if words else None
 
 
 def held(name, entry):

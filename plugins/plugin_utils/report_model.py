@@ -57,6 +57,7 @@ _QUEUE = {
     "paused": bool,
     "error": str,
 }
+_PULL = {"ok": bool, "result": str, "text": str, "ended": str, "wanted": str, "live": str, "error": str}
 _BACKUP = {
     "path": str,
     "count": int,
@@ -108,6 +109,11 @@ def build(results, local=(), moment=None):
             {"host": host, "about": report_backup.ABOUT, "message": message}
             for host, known in hosts.items()
             for message in report_backup.warnings(known["backup"])
+        ]
+        + [
+            {"host": host, "about": "pull", "message": known["pull"].get("text") or known["pull"].get("error", "")}
+            for host, known in hosts.items()
+            if known.get("pull", {}).get("ok") is not True and "pull" in known
         ],
     }
 
@@ -153,6 +159,8 @@ def first_line(reason):
 
 def _row(host, row, local):
     row = {**unknown(host, str(row.get("name")), "", ""), **row, "host": host}
+    # For notifications.
+    row.pop("asked", None)
     if row.get("url") and not local and _is_loopback(row["url"]):
         row["url"] = None
     return row
@@ -171,7 +179,9 @@ def _host(result):
     if vpn.get("connected") is not True:
         for key in _THROUGH_THE_TUNNEL:
             vpn.pop(key, None)
+    pull = _known(result.get("pull"), _PULL)
     return {
+        **({"pull": pull} if pull else {}),
         "vpn": vpn,
         "disks": _each(result.get("disks"), _DISK),
         "queues": _each(result.get("queues"), _QUEUE),

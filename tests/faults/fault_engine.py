@@ -17,30 +17,6 @@ from stack_harness import docker, wait_for
 #: Where the engine's data is, and its size in megabytes.
 GRAPH, SIZE = "/graph", 1400
 BASE = pathlib.Path("/srv/mediastack")
-# 127.0.0.1:PORT of the nested host is the registry's proxy: only loopback may be asked without TLS.
-FORWARD = """\
-import socket, threading
-def copy(a, b):
-    try:
-        while (data := a.recv(65536)):
-            b.sendall(data)
-    except OSError:
-        pass
-    finally:
-        for one in (a, b):
-            try: one.shutdown(socket.SHUT_RDWR)
-            except OSError: pass
-def serve(one):
-    try:
-        other = socket.create_connection((%r, %d), 10)
-    except OSError:
-        return one.close()
-    threading.Thread(target=copy, args=(one, other), daemon=True).start()
-    copy(other, one)
-server = socket.create_server(("127.0.0.1", %d))
-while True:
-    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-"""
 READ = """
 import pathlib
 found = read_all(pathlib.Path(%r), %r, None)
@@ -71,8 +47,7 @@ class EngineStack(FaultStack):
         self.set(mediastack_bind_addresses=[self.address])
         self.host.sh(f"mkdir -p {GRAPH} && mount -t tmpfs -o size={SIZE}m tmpfs {GRAPH}")
         self.start_engine()
-        forward = FORWARD % (self.gateway, self.proxy_port, self.proxy_port)
-        docker("exec", "--detach", name, "python3", "-c", forward)
+        self.host.forward(self.proxy_port, self.gateway, self.proxy_port)
 
     def _registry(self):
         self.proxy_addresses = ("127.0.0.1", self.gateway)

@@ -19,6 +19,8 @@ BASE_PACKAGES = ["python3", "python3-apt", "ca-certificates", "iproute2", "procp
 # A server that uses somebody else's engine, reached by ssh and sudo.
 CLIENT_PACKAGES = [*BASE_PACKAGES, "docker-cli", "docker-compose", "openssh-server", "sudo", "tzdata"]
 ENGINE_PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables"]
+# A server of its own: an engine, and somebody who gets in by ssh. The client and Compose are not apart everywhere.
+SERVER_PACKAGES = [*BASE_PACKAGES, "docker.io", "iptables", "openssh-server", "sudo", "tzdata"]
 
 
 def run(argv, timeout=120, check=True, **kwargs):
@@ -32,6 +34,8 @@ def run(argv, timeout=120, check=True, **kwargs):
 def image(suite, packages):
     """Name of a local image of a Debian ``suite`` with ``packages``; built on first use."""
     tag = "engine" if "docker.io" in packages else "client" if "docker-cli" in packages else "bare"
+    if tag == "engine" and "openssh-server" in packages:
+        tag = "server"
     name = f"mediastack-lab/nested:{suite}-{tag}"
     if run(["docker", "image", "inspect", name], check=False).returncode:
         build = subprocess.Popen(
@@ -45,6 +49,32 @@ def image(suite, packages):
         )
         assert build.wait(timeout=60) == 0, f"mmdebstrap {suite} failed"
     return name
+
+
+# Only loopback may be asked for images without TLS.
+FORWARD = """\
+import socket, threading
+def copy(a, b):
+    try:
+        while (data := a.recv(65536)):
+            b.sendall(data)
+    except OSError:
+        pass
+    finally:
+        for one in (a, b):
+            try: one.shutdown(socket.SHUT_RDWR)
+            except OSError: pass
+def serve(one):
+    try:
+        other = socket.create_connection((%r, %d), 10)
+    except OSError:
+        return one.close()
+    threading.Thread(target=copy, args=(one, other), daemon=True).start()
+    copy(other, one)
+server = socket.create_server(("127.0.0.1", %d))
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
 
 
 class Nested:
@@ -69,29 +99,48 @@ class Nested:
         run(["docker", "exec", "-i", self.name, "docker", "load"], stdin=save.stdout, timeout=300)
         assert save.wait(timeout=60) == 0
 
+    def add_compose(self, plugin):
+        """Give the engine's client a Compose plugin, a file that `compose_binary` returned."""
+        place = "/usr/local/lib/docker/cli-plugins"
+        self.sh(f"mkdir -p {place}")
+        run(["docker", "cp", str(plugin), f"{self.name}:{place}/docker-compose"])
+
+    def forward(self, port, address, to):
+        """Let 127.0.0.1:*port* of the host be *address*:*to*, until the host ends."""
+        run(["docker", "exec", "--detach", self.name, "python3", "-c", FORWARD % (address, to, port)])
+
     def start_engine(self):
         """Start the engine that the host's image brings and wait for it."""
         run(["docker", "exec", "-d", self.name, "sh", "-c", "dockerd >/var/log/dockerd.log 2>&1"])
         wait_for(lambda: self.sh("docker version >/dev/null 2>&1 && echo up", check=False), 60, "the nested engine")
 
 
-@contextlib.contextmanager
-def host(name, suite="trixie", packages=None):
-    """A nested host for the length of a ``with``; removed with its volume afterwards."""
-    source = image(suite, packages or BASE_PACKAGES)
-    run(["docker", "rm", "-f", "-v", name], check=False)
-    run(["docker", "volume", "rm", name], check=False)
+def create(name, source, *options):
+    """Start a nested host of the image *source*; the `Nested`. `options`: further words for ``docker run``."""
+    remove(name)
     flags = ["--init", "--hostname", name, "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"]
     for option in ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"):
         flags += ["--security-opt", option]
     flags += ["--device-cgroup-rule", "a *:* rwm", "--device", "/dev/net/tun", "--tmpfs", "/run"]
     flags += ["-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", f"{name}:/var/lib/docker"]
-    run(["docker", "run", "-d", "--name", name, *flags, source])
+    run(["docker", "run", "-d", "--name", name, *flags, *options, source])
+    return Nested(name)
+
+
+def remove(name):
+    """Remove a nested host and its volume, where they are there."""
+    run(["docker", "rm", "-f", "-v", name], check=False)
+    run(["docker", "volume", "rm", name], check=False)
+
+
+@contextlib.contextmanager
+def host(name, suite="trixie", packages=None):
+    """A nested host for the length of a ``with``; removed with its volume afterwards."""
+    source = image(suite, packages or BASE_PACKAGES)
     try:
-        yield Nested(name)
+        yield create(name, source)
     finally:
-        run(["docker", "rm", "-f", "-v", name], check=False)
-        run(["docker", "volume", "rm", name], check=False)
+        remove(name)
 
 
 def play(tasks, hostname, tmp_path, variables=None, timeout=600, check=True, arguments=()):

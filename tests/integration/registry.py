@@ -14,7 +14,8 @@ import urllib.error
 import urllib.request
 
 
-def _install():
+def install():
+    """Install the program `docker-registry` where it is not there."""
     if not pathlib.Path("/usr/bin/docker-registry").exists():
         # Its service would start a registry of its own, on another port.
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
@@ -27,7 +28,7 @@ def _install():
 @contextlib.contextmanager
 def running_registry(folder, address):
     """A registry at *address* (``127.0.0.1:port``) with its storage in *folder*; it ends with the block."""
-    _install()
+    install()
     config = {"version": 0.1, "http": {"addr": address}, "log": {"level": "error"}}
     config["storage"] = {"filesystem": {"rootdirectory": str(folder / "storage")}}
     (folder / "config.yml").write_text(json.dumps(config))

@@ -90,6 +90,15 @@ def inspect(*names):
     return {entry["Name"].lstrip("/"): entry for entry in json.loads(out.stdout or "[]")}
 
 
+def lasting(raw):
+    """A container as inspected, without what changes by itself: what health checks do and say, the mounts' order."""
+    state = dict(raw["State"])
+    if "Health" in state:
+        state["Health"] = state["Health"]["Status"]
+    mounts = sorted(raw["Mounts"], key=lambda mount: mount["Destination"])
+    return {**raw, "ExecIDs": None, "State": state, "Mounts": mounts}
+
+
 def get(url, timeout=5.0):
     """(status, body) of a GET; the status is 0 when nothing answers."""
     try:

@@ -22,24 +22,28 @@ Delegate=no
 """
 
 
-def _image():
-    if not run(["docker", "image", "inspect", IMAGE], check=False).returncode:
-        return
+def image(extra=""):
+    """Name of the local image of such a host with `extra` packages (``git,gpg``); built on first use."""
+    name = IMAGE + ("-" + extra.split(",")[0] if extra else "")
+    if not run(["docker", "image", "inspect", name], check=False).returncode:
+        return name
+    packages = ",".join(filter(None, (PACKAGES, extra)))
     build = subprocess.Popen(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "trixie", "-"], stdout=subprocess.PIPE
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "trixie", "-"], stdout=subprocess.PIPE
     )
     change = ["-c", "LABEL mediastack.lab=true", "-c", 'CMD ["/sbin/init"]']
-    run(["docker", "import", *change, "-", IMAGE], stdin=build.stdout, timeout=900)
+    run(["docker", "import", *change, "-", name], stdin=build.stdout, timeout=900)
     assert build.wait(timeout=60) == 0
+    return name
 
 
 @contextlib.contextmanager
-def host(name, *options):
+def host(name, *options, packages=""):
     """A booted host for the length of a `with`; removed with its volume afterwards.
 
-    `options`: further words for ``docker create``.
+    `options`: further words for ``docker create``; `packages`: further Debian packages, with commas.
     """
-    _image()
+    source = image(packages)
     run(["docker", "rm", "-f", "-v", name], check=False)
     run(["docker", "volume", "rm", name], check=False)
     # systemd 257 wants to be told that the old hierarchy of control groups is meant.
@@ -49,7 +53,7 @@ def host(name, *options):
         flags += ["--security-opt", option]
     flags += ["--device-cgroup-rule", "a *:* rwm", "--tmpfs", "/run", "--tmpfs", "/run/lock"]
     flags += ["-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", f"{name}:/var/lib/docker"]
-    run(["docker", "create", "--name", name, *flags, *options, IMAGE])
+    run(["docker", "create", "--name", name, *flags, *options, source])
     try:
         for unit in ("docker", "containerd"):
             archive = f"d=$(mktemp -d); mkdir -p $d/etc/systemd/system/{unit}.service.d"

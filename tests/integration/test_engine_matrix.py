@@ -69,8 +69,8 @@ def place(host, version, mark="1"):
     """Put a Compose version and the project into the host."""
     cache = nested.ROOT / ".cache" / "compose"
     plugin = nested.compose_binary(version, cache)
-    host.sh("mkdir -p /usr/local/lib/docker/cli-plugins " + PROJECT)
-    nested.run(["docker", "cp", str(plugin), f"{host.name}:/usr/local/lib/docker/cli-plugins/docker-compose"])
+    host.sh("mkdir -p " + PROJECT)
+    host.add_compose(plugin)
     assert version in host.sh("docker compose version --short")
     host.sh(f"cat > {PROJECT}/compose.yml", stdin=COMPOSE.format(image=nested.tiny_image(), mark=mark))
 

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 import render_harness as h
 from ansible import context
+from ansible.errors import AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.context_objects import CLIArgs
 from ansible.utils.vars import load_extra_vars
@@ -25,7 +26,18 @@ OFF = {"mediastack_vpn_enabled": False, "mediastack_profiles": [], "mediastack_b
 class Run:
     """One run of the action on a fake host, with what it handed over and printed."""
 
-    def __init__(self, monkeypatch, tmp_path, task_args=None, extra_vars=None, answer=None, check=False, **variables):
+    def __init__(
+        self,
+        monkeypatch,
+        tmp_path,
+        task_args=None,
+        extra_vars=None,
+        answer=None,
+        check=False,
+        looked=None,
+        reached=True,
+        **variables,
+    ):
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
         arguments = {"extra_vars": tuple(f"{name}={value}" for name, value in (extra_vars or {}).items())}
         monkeypatch.setattr(context, "CLIARGS", CLIArgs(arguments))
@@ -50,17 +62,21 @@ class Run:
             templar=templar,
             shared_loader_obj=mock.Mock(),
         )
-        self.calls = []
+        self.calls, self.looks = [], []
 
         def execute(module_name, module_args, task_vars):
+            if not reached:
+                raise AnsibleConnectionFailure("connect to host nas port 22: No route to host")
+            if module_name == deploy.LOOK:
+                self.looks.append(module_args["request"])
+                return looked or {"differs": True}
             self.calls.append((module_name, module_args))
             said = answer(module_args) if callable(answer) else answer or {}
             return dict({"changed": True, "invocation": {"module_args": module_args}}, **said)
 
         action._execute_module = execute
-        self.result = action.run(
-            task_vars={"inventory_hostname": "nas", "inventory_dir": str(tmp_path), **OFF, **variables}
-        )
+        variables = {"inventory_hostname": "nas", "inventory_dir": str(tmp_path), **OFF, **variables}
+        self.result = action.run(task_vars={**variables, "hostvars": {"nas": variables}})
 
     @property
     def args(self):
@@ -85,6 +101,32 @@ def test_site_hands_everything_over_in_one_module_execution(run):
     assert (done.args["services"], done.args["remove_orphans"]) == ([], True)
     assert (done.args["pull"], done.args["wait_timeout"]) == ("missing", 300)
     assert "sonarr" in done.bundle["services"]
+
+
+def test_a_host_that_matches_is_only_looked_at(run):
+    """The look brings half of the code: what most runs end with is to be quick."""
+    done = run(looked={"differs": False, "messages": [], "actions": []})
+    assert not done.calls
+    assert len(done.looks) == 1 and "sonarr" in json.loads(done.looks[0]["bundle"])["services"]
+    assert not done.result.get("failed")
+    assert "differs" not in run().result
+
+
+@pytest.mark.parametrize("how", [{"check": True}, {"task_args": {"verb": "stop"}}, {"task_args": {"state": "pulled"}}])
+def test_what_a_look_cannot_tell_is_left_to_the_whole_module(run, how):
+    done = run(**how)
+    assert not done.looks and len(done.calls) == 1
+
+
+def test_a_look_that_was_killed_is_no_answer(run):
+    done = run(looked={"rc": 137, "module_stdout": "", "failed": True})
+    assert len(done.looks) == len(done.calls) == 1
+
+
+def test_an_unreachable_host_is_a_failed_one_so_that_a_rollout_counts_it(run):
+    result = run(reached=False).result
+    assert result["failed"] is True and not result.get("unreachable")
+    assert result["msg"].startswith("nas cannot be reached: connect to host nas port 22")
 
 
 def test_the_bundle_is_text_so_that_ansible_does_not_hide_every_word_of_it(run):
