@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import sys
+import threading
+import time
 
 import pytest
 
@@ -63,18 +65,38 @@ def test_the_inventory_of_the_repository_comes_first(world):
     assert inventories == [os.path.join(world.release, "inventory.yml"), "localhost,"]
 
 
-def test_a_step_that_takes_too_long_ends_with_what_it_has_started_in_sessions_of_its_own(world):
-    world.config = world.config._replace(step_timeout=1)
+class Ends(threading.Thread):
+    """A step's time limit, over as soon as a file has come and not a moment earlier."""
+
+    def __init__(self, due, function):
+        super().__init__(daemon=True)
+        self._due, self._function, self._over = due, function, threading.Event()
+
+    def run(self):
+        deadline = time.monotonic() + 60
+        while not self._due.exists() and time.monotonic() < deadline:
+            if self._over.wait(0.02):
+                return
+        self._function()
+
+    def cancel(self):
+        self._over.set()
+
+
+def test_a_step_that_takes_too_long_ends_with_what_it_has_started_in_sessions_of_its_own(world, tmp_path, monkeypatch):
+    started = tmp_path / "started"
+    monkeypatch.setattr(pull_steps.threading, "Timer", lambda seconds, function: Ends(started, function))
     # The worker holds the pipe open: without its end there is none of the step.
     world.program(
         "ansible-pull",
-        "import subprocess, time\n"
+        "import pathlib, subprocess, time\n"
         "child = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
         "print(child.pid, flush=True)\n"
+        f"pathlib.Path({str(started)!r}).touch()\n"
         "time.sleep(300)\n",
     )
     step = world.steps.pull("site", "site", world.release, COMMIT)
-    assert step.rc and "was stopped after 1 s" in step.reason
+    assert step.rc and f"was stopped after {world.config.step_timeout} s" in step.reason
     assert pull_lock.orphans(world.place) == []
     assert not alive(int(step.output))
 
