@@ -51,6 +51,15 @@ def test_first_run_then_nothing(labs, version):
     assert lab.lives() == lives
 
 
+def test_what_others_wait_for_does_not_start_as_one_of_many(lab):
+    lab.vpn("qbittorrent")
+    apps = [f"app{number}" for number in range(8)]
+    for name in apps:
+        lab.add(name)
+    lab.run()
+    assert lab.one("gluetun")["State"]["StartedAt"] < min(lab.one(name)["State"]["StartedAt"] for name in apps)
+
+
 def test_no_op_asks_the_engine_twice_and_never_compose(lab, monkeypatch):
     lab.vpn("qbittorrent")
     lab.run()
