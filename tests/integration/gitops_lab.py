@@ -70,6 +70,8 @@ class Repository:
     def __init__(self, place):
         self.place = pathlib.Path(place)
         self.work, self.bare, self.key = (self.place / name for name in ("work", "origin.git", "key"))
+        #: What the app runs, as the service file names it.
+        self.image = IMAGE
         nested.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", str(self.key)])
         nested.run(["git", "init", "-q", "--bare", "-b", "main", str(self.bare)])
         nested.run(["git", "init", "-q", "-b", "main", str(self.work)])
@@ -106,8 +108,7 @@ class Repository:
     def commit(self, sign=True, push=True, **variables):
         """A commit with these variables of the host changed; its id."""
         self.variables.update(variables)
-        (self.work / "services").mkdir(exist_ok=True)
-        (self.work / "services" / "hello.yml.j2").write_text(APP.replace("IMAGE", IMAGE))
+        self.write_app(self.work)
         hosts = {"mediastack": {"hosts": {HOST: self.variables}}}
         (self.work / "inventory.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
         self.git("add", "-A")
@@ -115,6 +116,11 @@ class Repository:
         if push:
             self.push()
         return self.head()
+
+    def write_app(self, directory):
+        """The service file of the app, beside an inventory."""
+        (directory / "services").mkdir(parents=True, exist_ok=True)
+        (directory / "services" / "hello.yml.j2").write_text(APP.replace("IMAGE", self.image))
 
     def push(self, *words):
         """Publish what the working copy is at."""
@@ -145,8 +151,7 @@ class Puller:
         variables.update(ansible_connection="community.docker.docker", ansible_host=self.box.name, ansible_become=False)
         variables["ansible_python_interpreter"] = "/usr/bin/python3"
         push = self.place / "push"
-        (push / "services").mkdir(parents=True, exist_ok=True)
-        (push / "services" / "hello.yml.j2").write_text(APP.replace("IMAGE", IMAGE))
+        self.repository.write_app(push)
         (push / "inventory.yml").write_text(yaml.safe_dump({"mediastack": {"hosts": {HOST: variables}}}))
         command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(push / "inventory.yml")]
         return nested.run(
