@@ -252,6 +252,7 @@ def with_connection_plugin(collections):
     return f"{collections}:{tools.parent}"
 
 
+@pytest.mark.long
 def test_include_role_as_root_without_sudo(collections, inventory, host):
     path = with_connection_plugin(collections)
     run("docker", "exec", host, "chmod", "000", "/usr/bin/sudo")

@@ -75,6 +75,7 @@ def test_a_backup_under_constant_writes_passes_its_drill(lab):
     assert lab.audit()[-1]["verb"] == "drill"
 
 
+@pytest.mark.long
 def test_an_app_that_does_not_come_up_from_its_backup_fails_and_is_named(lab):
     lab.keeps("sonarr", "copy", "other.xml", healthcheck=dict(WELL, retries=3))
     (lab.config("sonarr") / "config.xml").write_text("<Config/>")

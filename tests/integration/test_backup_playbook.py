@@ -87,6 +87,7 @@ def test_backup_takes_everything_and_a_drill_brings_it_up(stack):
     assert report["healthy"] and facts["ok"] and facts["drill_ok"] and facts["count"] == 1
 
 
+@pytest.mark.long
 def test_one_service_by_name_and_a_name_that_nothing_has(stack):
     count = len(list((stack.base / "backups").glob("2*")))
     done = stack.play("backup", "-e", "service=sonarr")
@@ -101,6 +102,7 @@ def test_site_has_nothing_to_do_after_a_backup(stack):
     assert stack_harness.changed(stack.play("site")) == 0
 
 
+@pytest.mark.long
 def test_remove_leaves_the_backups_and_says_so(stack):
     done = stack.play("remove", "-e", "purge_config=true", "-e", "confirm=box")
     assert "backups" in done.stdout.split("stays")[1]

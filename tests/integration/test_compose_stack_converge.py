@@ -10,7 +10,7 @@ import pytest
 from compose_stack_lab import IMAGE, QUICK, build_image, docker, double_network, until
 
 VERSIONS = [
-    "2.20.3",
+    pytest.param("2.20.3", marks=pytest.mark.long),
     pytest.param("2.26.1", marks=pytest.mark.long),
     pytest.param("2.34.0", marks=pytest.mark.long),
     None,

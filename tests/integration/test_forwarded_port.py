@@ -56,6 +56,7 @@ def listening(stack):
     return preferences["listen_port"], preferences["current_network_interface"]
 
 
+@pytest.mark.long
 def test_a_port_that_drifted_is_seen_and_set_again(stack):
     assert listening(stack) == (5914, "tun0")
     stack.play("status")

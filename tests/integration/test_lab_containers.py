@@ -384,6 +384,7 @@ def test_gluetun_refuses_what_the_real_one_refuses(options, env, words):
     assert words in box.logs()
 
 
+@pytest.mark.long
 def test_gluetun_becomes_healthy_and_dependents_live_behind_its_kill_switch(network, tmp_path):
     """Key from a secret file; the dependent is reached through gluetun, and gets out to its own network only."""
     (tmp_path / "wireguard_private_key").write_text("A" * 43 + "=\n")

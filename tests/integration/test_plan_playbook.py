@@ -234,6 +234,7 @@ def test_a_container_that_was_updated_by_hand_stays_and_the_others_do_not_follow
     assert "delta: changed by hand: image" in second.site.stdout
 
 
+@pytest.mark.long
 def test_a_setting_is_drift_and_says_which(stack, second):
     stack.set(mediastack_timezone="Europe/Berlin")
     try:
@@ -246,6 +247,7 @@ def test_a_setting_is_drift_and_says_which(stack, second):
     assert lenient.returncode == 0 and json.loads(lenient.stdout)["result"] == "drift"
 
 
+@pytest.mark.long
 def test_a_hold_is_told_and_is_no_drift(stack, second):
     stack.play("stop", "-e", "service=alpha")
     try:
@@ -276,6 +278,7 @@ def unreachable(stack):
     return {**stack.variables, "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": port}
 
 
+@pytest.mark.long
 def test_a_host_that_cannot_be_reached_is_an_error_and_hides_nobody(stack, unreachable):
     with_hosts(stack, far=unreachable)
     try:

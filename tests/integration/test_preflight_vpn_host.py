@@ -103,6 +103,7 @@ def test_site_says_what_is_missing_and_how_to_get_it_here(box, make, unmake, wor
         box.sh(unmake)
 
 
+@pytest.mark.long
 def test_a_node_that_the_containers_rules_for_devices_keep_shut(box):
     """As in an LXC container without the two lines, and with runc from 1.2 on. An older one is told to."""
     box.sh("mkdir -p /dev/net; mknod /dev/net/tun c 10 200")

@@ -115,6 +115,7 @@ def test_a_file_on_the_host_while_the_module_runs(lab):
     process.communicate()
 
 
+@pytest.mark.long
 def test_lines_in_a_pipe_and_none_for_what_is_quick(stack, gone):
     shown = shown_by(stack.start("site"))
     assert "box: waiting for slow" in shown

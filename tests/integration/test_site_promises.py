@@ -20,7 +20,6 @@ import psutil
 import pytest
 import stack_harness as h
 
-pytestmark = pytest.mark.alone
 PROJECT = "ms-e2e"
 FIRST_PORT = 25000
 CORE = {"gluetun", "qbittorrent", "sabnzbd", "prowlarr", "sonarr"}
@@ -127,6 +126,7 @@ def test_plain_docker_compose_in_the_project_directory_works_on_the_result(stack
     assert "Recreate" not in dry.stderr + dry.stdout and "Creat" not in dry.stderr + dry.stdout
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", [pytest.param("restart", marks=pytest.mark.long), "rm -f", "kill"])
 def test_a_broken_gluetun_is_repaired_within_ten_seconds_and_the_run_says_so(stack, fault):
     name = stack.containers()["gluetun"]["Name"].lstrip("/")

@@ -23,6 +23,7 @@ def fleet():
         made.close()
 
 
+@pytest.mark.long
 def test_a_bad_release_stops_at_the_first_host_which_is_back_on_the_old_image_and_data(fleet):
     lives, data = {host: fleet.lives(host) for host in HOSTS}, fleet.data("box")
     lock = fleet.lock_file.read_bytes()
@@ -51,6 +52,7 @@ def test_a_bad_release_stops_at_the_first_host_which_is_back_on_the_old_image_an
     fleet.play("status")
 
 
+@pytest.mark.long
 def test_a_good_release_then_goes_to_all_of_them(fleet):
     digest = fleet.publish(TARGET)
     fleet.play("update")

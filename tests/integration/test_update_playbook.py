@@ -94,6 +94,7 @@ def test_nothing_moves_without_update_and_update_moves_what_moved_and_writes_the
     assert h.changed(done) == 0 and "unlocked" not in done.stdout
 
 
+@pytest.mark.long
 def test_another_tag_in_the_inventory_is_told_of_and_only_update_goes_there(stack):
     before, image = lives(stack), running(stack)[0]
     new = stack.publish(TARGET, tag="1.1")
@@ -111,6 +112,7 @@ def test_another_tag_in_the_inventory_is_told_of_and_only_update_goes_there(stac
     assert h.changed(stack.play("site")) == 0
 
 
+@pytest.mark.long
 def test_a_change_of_the_lock_alone_is_a_whole_update_and_asks_no_registry(stack):
     old = locked(stack)
     new = stack.publish(TARGET, tag="1.1")
@@ -154,6 +156,7 @@ def test_a_bad_release_goes_back_with_image_and_data_and_is_held_back(stack):
     assert h.changed(stack.play("site")) == 0
 
 
+@pytest.mark.long
 def test_what_was_refused_is_tried_again_when_asked_for_and_a_newer_one_without(stack):
     bad = stack.state("refused")["services"][TARGET]["digest"]
     done = stack.play("update", "-e", "retry_failed=true", check=False)
@@ -164,6 +167,7 @@ def test_what_was_refused_is_tried_again_when_asked_for_and_a_newer_one_without(
     assert stack.state("refused") is None
 
 
+@pytest.mark.long
 def test_one_bad_of_two_goes_back_alone(stack):
     good, new = stack.publish(STEADY), running(stack)[1]
     stack.publish(TARGET, tag="1.1", fault="crash")
@@ -176,6 +180,7 @@ def test_one_bad_of_two_goes_back_alone(stack):
     assert running(stack, STEADY)[1] == good == locked(stack, STEADY) and running(stack)[1] == locked(stack) != new
 
 
+@pytest.mark.long
 def test_two_bad_releases_of_which_one_shows_late_go_back_both(stack):
     """The gate ends at the first failure; the other one shows on the way back."""
     new, other = running(stack)[1], running(stack, STEADY)[1]
@@ -190,6 +195,7 @@ def test_two_bad_releases_of_which_one_shows_late_go_back_both(stack):
     stack.play("update")
 
 
+@pytest.mark.long
 def test_what_is_held_is_not_moved_and_uses_up_no_generation(stack):
     digest = running(stack)[1]
     stack.play("stop", "-e", f"service={TARGET}")
@@ -223,6 +229,7 @@ def test_rollback_works_with_the_registry_dead_and_after_a_prune(stack):
     assert stack.play("rollback", "-e", "generation=99", check=False).returncode == 2
 
 
+@pytest.mark.long
 def test_only_so_many_generations_are_kept(stack):
     stack.set(mediastack_update_keep=1)
     stack.publish(PLAIN)
@@ -236,6 +243,7 @@ def test_only_so_many_generations_are_kept(stack):
     assert len(kept) == 1
 
 
+@pytest.mark.long
 def test_restore_puts_the_data_back_and_keeps_what_was_there(stack):
     add_title(stack, "before the backup")
     stack.play("backup")
@@ -255,6 +263,7 @@ def test_restore_puts_the_data_back_and_keeps_what_was_there(stack):
     assert "after the backup" in titles(stack)
 
 
+@pytest.mark.long
 def test_a_fresh_host_gets_exactly_what_the_lock_names(stack):
     wanted = {name: running(stack, name)[1] for name in stack.services}
     stack.publish(STEADY)

@@ -156,6 +156,7 @@ def test_vpn_stop_and_start(stack):
     assert "box: VPN connected" in stack.play("vpn_start").stdout
 
 
+@pytest.mark.long
 def test_remove(stack):
     """The last one: data and configuration stay."""
     done = stack.play("remove")

@@ -133,6 +133,7 @@ def test_not_every_image_passed_so_the_run_fails(world):
     assert len(report["images"]) == 6
 
 
+@pytest.mark.long
 def test_it_says_first_what_it_is_about_to_pull(world):
     first = world[1].stdout.splitlines()[0]
     assert first.startswith(f"verify-images pulls 6 images from {REGISTRY} ")

@@ -108,6 +108,7 @@ def test_status_of_a_connected_vpn(stack):
     assert CONNECTED in stack.play("vpn_status", "--check").stdout
 
 
+@pytest.mark.long
 def test_the_key_that_reads_cannot_disconnect(stack):
     secrets = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())["secrets"]
     address = {"url": f"http://127.0.0.1:{FIRST_PORT}", "wanted": "running", "timeout": 10}

@@ -76,6 +76,7 @@ def test_a_canary_that_never_becomes_healthy_stops_site(fleet):
     assert lines[1] == f"  untouched    {SECOND}, {THIRD}"
 
 
+@pytest.mark.long
 def test_a_host_that_cannot_be_reached_stops_site_wherever_it_is(fleet):
     before = fleet.bytes(*HOSTS)
     word = change(fleet)
