@@ -19,6 +19,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     catalogue,
     deployment,
     extra_vars,
+    ingress_offer,
     local_hosts,
     lock_file,
     notifying,
@@ -45,8 +46,9 @@ _RENDERING = ("present", "pulled")
 _NOTIFIED = ("site", "start")
 # States of runs for which holds count.
 _HOLDING = ("present", "stopped", "restarted")
-# How often the bundle is made again for what is held started: somebody may be starting something meanwhile.
-_RENDERINGS = 3
+# How often the bundle is made again for what is held started, or gets new certificates: somebody else may be starting
+# something meanwhile, or has made them first.
+_RENDERINGS = 4
 # Passed on as they are; those with a setting default to it.
 PASSED = {
     "pull": "mediastack_pull",
@@ -200,11 +202,15 @@ class ActionModule(ActionBase):
             if _was_killed(result):
                 return {"failed": True, "changed": True, "msg": KILLED, "messages": said, "duration_ms": 0}
             said += result.get("messages") or []
+            issue = result.pop("issue", None)
+            if issue:
+                said += ingress_offer.add(request.bundle, issue)
+                continue
             if not result.get("render_also"):
                 return {**result, "messages": said}
             request.held += [name for name in result["render_also"] if name not in request.held]
             self._render(request, values, task_vars)
-        names = ", ".join(result["render_also"])
+        names = ", ".join(result.get("render_also") or ["its certificates"])
         return {**result, "failed": True, "msg": f"{names}: somebody else starts and stops these meanwhile; run again"}
 
     def _may_find_nothing(self, request, module_args):

@@ -18,6 +18,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     catalogue,
     deployment,
     extra_vars,
+    ingress_offer,
     init_answers,
     init_files,
     init_inventory,
@@ -293,7 +294,12 @@ class ActionModule(ActionBase):
             "lock_timeout": values["mediastack_lock_timeout"],
             "engine_missing_ok": True,
         }
-        return self._module("compose_stack", arguments, check=check or self._task.check_mode)
+        result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
+        if result.get("issue"):
+            ingress_offer.add(packed, result["issue"])
+            arguments["bundle"] = json.dumps(packed)
+            result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
+        return result
 
     # -- agreeing and writing ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 def due(result, error, health):
     """Whether there is anything to ask; arguments as of `look`."""
-    return bool(health) and not (error or result["engine_missing"] or result["render_also"])
+    untouched = result["engine_missing"] or result["render_also"] or result.get("issue")
+    return bool(health) and not (error or untouched)
 
 
 def look(result, error, check, health, progress, project=None):

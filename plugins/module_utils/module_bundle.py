@@ -15,5 +15,6 @@ def hide_secrets(module, bundle):
     """
     module.no_log_values.clear()
     if bundle:
-        given = (spec.get("value") for spec in (bundle.get("secrets") or {}).values() if isinstance(spec, dict))
+        specs = [spec for spec in (bundle.get("secrets") or {}).values() if isinstance(spec, dict)]
+        given = [spec.get(key) for spec in specs for key in ("value", "offer")]
         module.no_log_values.update(value for value in given if isinstance(value, str) and len(value) >= SHORTEST)

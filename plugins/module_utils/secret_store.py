@@ -15,14 +15,16 @@ import re
 import secrets as random_source
 import string
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files
+from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, certificate_terms
 
 SCHEMA = 1
 MARK = "@@mediastack:"
 MASK = "********"
 TOKEN = re.compile(r"@@mediastack:([a-z0-9_]+)(?::([A-Za-z0-9_.-]+))?@@")
 # Of these tokens the result must be hidden; the others (bind, hash) are no secret.
-SECRET_KINDS = ("secret", "pbkdf2_qbittorrent", "md5", "sha1_deluge", "salt")
+SECRET_KINDS = ("secret", "pbkdf2_qbittorrent", "md5", "sha1_deluge", "salt", "htpasswd")
+# Stands for a secret, too, but only for the part of it that everybody may see.
+CERTIFICATE_KIND = "certificate"
 # qBittorrent, src/base/utils/password.cpp: PBKDF2-HMAC-SHA512, 100,000 rounds, 16 bytes of salt, 64 of key.
 QBITTORRENT_ROUNDS = 100000
 
@@ -51,6 +53,7 @@ class SecretStore:
         self.path = os.path.join(project_path, ".mediastack", "secrets.json")
         self._project_path = project_path
         self._check_mode = False
+        self._issued = {}
         try:
             stored = atomic_files.read_json(self.path, {})
         except atomic_files.FileError as error:
@@ -65,8 +68,12 @@ class SecretStore:
         self._dirty = False
 
     def resolve(self, secrets_spec, check_mode=False):
-        """name → value for every secret of the bundle. In check mode `save` keeps nothing."""
+        """name → value for every secret of the bundle. In check mode `save` keeps nothing.
+
+        CertificatesDue: the controller has to make some first.
+        """
         self._check_mode = check_mode
+        self._issued = certificate_terms.settle(secrets_spec, self._secrets.get)
         values = {}
         for name in sorted(secrets_spec):
             spec = secrets_spec[name] or {}
@@ -74,7 +81,7 @@ class SecretStore:
             if "\x00" in value:
                 raise SecretError("secret %s holds a NUL character: no app can take it" % name)
             values[name], self.sources[name] = value, source
-            if source in ("adopted", "generated"):
+            if source in ("adopted", "generated", "issued"):
                 self.pending[name] = value
         return values
 
@@ -84,6 +91,8 @@ class SecretStore:
             if MARK in value:
                 raise SecretError("secret %s holds %r, which is reserved: choose another value" % (name, MARK))
             return value, "given"
+        if name in self._issued:
+            return self._issued[name], "issued"
         if name in self._secrets:
             return self._secrets[name], "stored"
         if name in self.pending:
@@ -205,7 +214,7 @@ class Tokens:
             if name not in self._images:
                 raise SecretError("%s: %s: there is no service %s" % (where, token, name))
             return self._images[name]
-        if kind not in SECRET_KINDS or not name:
+        if kind not in (*SECRET_KINDS, CERTIFICATE_KIND) or not name:
             raise SecretError(
                 "%s: unknown token %s: the kinds are %s, hash, image and bind" % (where, token, ", ".join(SECRET_KINDS))
             )
@@ -215,12 +224,17 @@ class Tokens:
                 % (where, token, name, _closest(name, self._values))
             )
         value = self._values[name]
+        if kind == CERTIFICATE_KIND:
+            return certificate_terms.public(value)
         if kind == "pbkdf2_qbittorrent":
             value = self._store.qbittorrent(name, value)
         elif kind == "md5":
             value = hashlib.md5(value.encode("utf-8")).hexdigest()
         elif kind == "salt":
             value = self._store.salt(name)
+        elif kind == "htpasswd":
+            # As `htpasswd -s` writes it. Nobody guesses what is generated, and the file is for root alone.
+            value = "{SHA}" + base64.b64encode(hashlib.sha1(value.encode("utf-8")).digest()).decode("ascii")
         elif kind == "sha1_deluge":
             # deluge/ui/web/auth.py: sha1(salt as text + password)
             value = hashlib.sha1((self._store.salt(name) + value).encode("utf-8")).hexdigest()

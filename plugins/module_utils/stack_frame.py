@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils.atomic_files import FileError
+from ansible_collections.homelab.mediastack.plugins.module_utils.certificate_terms import CertificatesDue
 from ansible_collections.homelab.mediastack.plugins.module_utils.docker_cli import Docker, DockerError, EngineMissing
 from ansible_collections.homelab.mediastack.plugins.module_utils.run_lock import LockError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import HoldError
-from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import StackError
+from ansible_collections.homelab.mediastack.plugins.module_utils.stack_run import Differs, StackError
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_sources import Bundled, Plain, SourceError
 
 
@@ -40,6 +41,10 @@ def run(request, docker, kind, acting):
             return _so_far(made), text, made
         missing = dict(_so_far(made), engine_missing=True, engine_missing_reason=error.what)
         return missing, None if request.engine_missing_ok else str(error), made
+    except CertificatesDue as error:
+        if acting is None:
+            raise Differs from error
+        return dict(_so_far(made), issue=error.wanted), None, made
     except StackError as error:
         return dict(_so_far(made), **error.details), str(error), made
     except (DockerError, FileError, HoldError, LockError, SourceError) as error:

@@ -324,6 +324,12 @@ removed:
   returned: always
   type: list
   elements: str
+issue:
+  description:
+    - Certificates of O(bundle) that are due and were not offered with it, by the name of their secret. Nothing was done
+      then. The action M(homelab.mediastack.deploy) makes them and runs the module again; they may hold a private key.
+  returned: when there are any
+  type: dict
 render_also:
   description:
     - Services that are held started, and that O(bundle) lacks. Nothing was done then; it is to be made again, with

@@ -11,7 +11,17 @@ import hashlib
 import json
 import posixpath
 
-from . import backup_plan, backup_program, compose_check, compose_yaml, interpolation, repair_program, volumes
+from . import (
+    backup_plan,
+    backup_program,
+    compose_check,
+    compose_yaml,
+    ingress,
+    ingress_files,
+    interpolation,
+    repair_program,
+    volumes,
+)
 from .bundle_parts import Secrets, config_directory, directories, presets
 from .errors import RenderError
 from .fragments import as_map, depends_on, merge
@@ -69,6 +79,8 @@ def build(catalogue, stack, settings, render_env):
     paths = paths_of(settings)
     project = paths["project"]
     files = _compose_files(stack, project)
+    routes, messages = ingress.find(catalogue.services, stack.definitions, stack.effective, settings)
+    proxy = ingress_files.build(catalogue.services, routes, settings, paths["config"], project)
     env = _env_entries(stack, settings, [posixpath.basename(file["path"]) for file in files])
     values = {**dict(env), **settings["mediastack_env"]}
     problems = compose_check.missing_variables(catalogue.services, stack.definitions, stack.effective, values)
@@ -79,6 +91,7 @@ def build(catalogue, stack, settings, render_env):
     problems += secrets.undefined(
         {
             **{file["path"]: file["content"] for file in files},
+            **proxy,
             **{preset["path"]: [preset["content"], preset["keys"]] for preset in all_presets},
         }
     )
@@ -108,6 +121,7 @@ def build(catalogue, stack, settings, render_env):
         "directories": directories(catalogue, stack, settings, paths, all_presets),
         "files": [
             *files,
+            *(_file(path, content) for path, content in proxy.items()),
             *secret_files,
             repair_program.entry(project),
             backup_program.entry(project),
@@ -118,7 +132,7 @@ def build(catalogue, stack, settings, render_env):
         "extra_compose_files": settings["mediastack_compose_files"],
         "boot_repair": settings["mediastack_boot_repair"],
         "backup": {name: settings[f"mediastack_backup_{name}"] for name in ("timer", "time", "target", "recipients")},
-        "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *catalogue.messages],
+        "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *messages, *catalogue.messages],
     }
 
 

@@ -59,13 +59,15 @@ class Secrets:
         value = self._given.get(name)
         source = spec.get("from")
         if value is None and source:
+            # A map of secrets is one setting.
+            source, _dot, key = source.partition(".")
             if source not in settings:
                 self.problems.append(
                     f"{service.path}: x-mediastack.secrets.{name}.from: {source!r} is no setting"
                     f"{did_you_mean(source, settings)}"
                 )
                 return
-            value = settings[source]
+            value = settings[source][key] if key else settings[source]
             # Nothing given, but one can be made up.
             if value in (None, "") and spec.get("generate"):
                 value = None
@@ -77,6 +79,8 @@ class Secrets:
                 for origin in spec.get("adopt") or []
             ],
         }
+        if spec.get("issue") and value is None:
+            entry["issue"] = spec["issue"]
         if self.specs.setdefault(name, entry) != entry:
             self.problems.append(
                 f"{service.path}: the secret {name} is defined differently by another service; name it after the "
@@ -98,7 +102,7 @@ class Secrets:
                     )
                 entry = {
                     "path": posixpath.join(directory, name),
-                    "content": f"@@mediastack:secret:{secret}@@",
+                    "content": spec.get("content", f"@@mediastack:secret:{secret}@@"),
                     "encoding": "raw",
                     "mode": "0400",
                     "owner": owner,
@@ -121,7 +125,7 @@ class Secrets:
         problems = []
         for place, content in places.items():
             for whole, kind, name in interpolation.tokens(content):
-                if kind in interpolation.SECRET_KINDS and name not in self.specs:
+                if kind in (*interpolation.SECRET_KINDS, *interpolation.PUBLIC_KINDS) and name not in self.specs:
                     problems.append(
                         f"{place}: {whole}: no selected service defines the secret {name!r} in x-mediastack.secrets"
                         f"{did_you_mean(name, self.specs)}"

@@ -243,7 +243,9 @@ def _services_of(file, document):
 
 def _document(file, app, variables, templar):
     """The rendered and parsed file, as the file of *app*."""
-    text = render(file.path, file.text, {**variables, "mediastack_service": app}, templar)
+    base = f"/{app}" if variables.get("mediastack_ingress_paths") else ""
+    own = {"mediastack_service": app, "mediastack_url_base": base}
+    text = render(file.path, file.text, {**variables, **own}, templar)
     try:
         document = compose_yaml.load(text)
     except compose_yaml.YamlError as error:

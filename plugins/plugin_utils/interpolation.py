@@ -14,7 +14,9 @@ _VARIABLE = re.compile(
 TOKEN = re.compile(r"@@mediastack:(?P<kind>[a-z0-9_]+)(?::(?P<name>[A-Za-z0-9_.-]+))?@@")
 TOKEN_START = "@@mediastack:"
 # Kinds whose name is a secret's, with what they put there.
-SECRET_KINDS = ("secret", "pbkdf2_qbittorrent", "md5", "sha1_deluge", "salt")
+SECRET_KINDS = ("secret", "pbkdf2_qbittorrent", "md5", "sha1_deluge", "salt", "htpasswd")
+# Kinds whose name is a secret's, but what they put there may be seen: the certificate without its key.
+PUBLIC_KINDS = ("certificate",)
 
 
 def texts(value):

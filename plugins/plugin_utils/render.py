@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from . import bundle, catalogue, service_files, stack_lint, volumes
+from . import bundle, catalogue, ingress, service_files, stack_lint, volumes
 from .assemble import Stack, assemble
 from .errors import RenderError
 from .plain_values import protect
@@ -99,6 +99,8 @@ class Renderer:
             **volumes.data_variables(paths),
             "mediastack_selected": list(selection.apps),
             "mediastack_vpn_members": list(members),
+            "mediastack_ingress": ingress.is_on(selection.apps, settings),
+            "mediastack_ingress_paths": ingress.shares_host(selection.apps, settings),
         }
         # Settings are final: nothing in them is templated again.
         variables = {**task_vars, **{name: protect(value) for name, value in own.items()}}

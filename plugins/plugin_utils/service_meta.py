@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .errors import did_you_mean
 
 EXPOSURES = ("ui", "lan", "loopback", "none", "vpn")
@@ -12,6 +14,9 @@ PRESET_FORMATS = ("xml", "ini", "yaml", "json", "text")
 LOGIN_KINDS = ("preset", "env", "servarr", "jellyfin", "wizard", "none", "no_ui")
 SNAPSHOT_METHODS = ("sqlite", "pg_dump", "copy")
 SECRET_KINDS = ("hex", "alnum")
+# Where apps share a host name: the app is told its path, the proxy takes it off, or the app cannot share.
+ROUTE_PATHS = ("own", "strip", "none")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 _KEYS = {
     "title": str,
@@ -29,6 +34,7 @@ _KEYS = {
     "login": dict,
     "snapshot": dict,
     "wiring": dict,
+    "route": dict,
     "run_as": str,
     "new_privileges": bool,
     "links": list,
@@ -40,8 +46,9 @@ _HEALTH_KEYS = {
     "container": ("kind",),
 }
 _SUB_KEYS = {
-    "secrets": ("generate", "adopt", "from"),
-    "secret_files": ("secret", "owner"),
+    "secrets": ("generate", "adopt", "from", "issue"),
+    "secret_files": ("secret", "owner", "content"),
+    "route": ("enabled", "name", "port", "path", "scheme", "pass_host"),
     "ports": ("port", "target", "protocol", "expose"),
 }
 
@@ -67,6 +74,7 @@ def check(meta, definition):
     problems += _check_health(meta.get("health", {}), meta.get("ports", {}), definition)
     problems += _check_presets(meta.get("presets", []))
     problems += _check_secrets(meta)
+    problems += _check_route(meta.get("route", {}))
     problems += _check_directories(meta.get("directories", []))
     problems += _choice("login.kind", meta.get("login", {}).get("kind"), LOGIN_KINDS, required="login" in meta)
     problems += _choice("snapshot.method", meta.get("snapshot", {}).get("method"), SNAPSHOT_METHODS, "snapshot" in meta)
@@ -183,6 +191,21 @@ def _check_secrets(meta):
         length = generate.get("length", 32)
         if not isinstance(length, int) or not 8 <= length <= 256:
             problems.append(f"x-mediastack.secrets.{name}.generate.length is {length!r}: 8 to 256 characters")
+    return problems
+
+
+def _check_route(route):
+    problems = _unknown("route", route, _SUB_KEYS["route"])
+    problems += _choice("route.path", route.get("path"), ROUTE_PATHS, required=False)
+    problems += _choice("route.scheme", route.get("scheme"), ("http", "https"), required=False)
+    name = route.get("name", "a")
+    if not isinstance(name, str) or not _LABEL.match(name):
+        problems.append(
+            f"x-mediastack.route.name is {name!r}: it is a part of a host name: lower-case letters, digits and '-'"
+        )
+    for key in ("enabled", "pass_host"):
+        if not isinstance(route.get(key, True), bool):
+            problems.append(f"x-mediastack.route.{key} is {route[key]!r}: it must be true or false")
     return problems
 
 

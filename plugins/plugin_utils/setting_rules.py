@@ -11,6 +11,7 @@ import zoneinfo
 from . import envfile
 from .change_rules import ChangeRules
 from .closest import hint
+from .ingress_rules import IngressRules
 from .notify_rules import NotifyRules
 from .setting_types import CastError, shown, to_bool, to_number, to_text
 
@@ -27,7 +28,7 @@ _DOMAIN = re.compile(
 )
 
 
-class Rules(ChangeRules, NotifyRules):
+class Rules(ChangeRules, IngressRules, NotifyRules):
     """Checks of single settings, one method a setting: value and problems to add to in, the value to use out.
 
     Parameters:

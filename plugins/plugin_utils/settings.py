@@ -17,7 +17,7 @@ import re
 
 import yaml
 
-from . import path_rules, setting_rules, setting_sources, vpn_rules
+from . import ingress_rules, path_rules, setting_rules, setting_sources, vpn_rules
 from .closest import closest, near_miss
 from .plain_values import origin, plain, protect
 from .setting_sources import PREFIX, Given
@@ -331,6 +331,7 @@ class _Resolution:
         """The rules between settings."""
         self.layout()
         self.port_numbers()
+        self.ingress()
         vpn = [name for name in self.spec if name.startswith(PREFIX + "vpn_")]
         if self.failed.isdisjoint(vpn):
             self.values = vpn_rules.normalized(self.values)
@@ -352,6 +353,14 @@ class _Resolution:
             paths = {short: self.values[PREFIX + short] for short in names}
             for short, problem in path_rules.check_layout(paths, self.values[PREFIX + "split_mounts"]):
                 self.error(PREFIX + short, problem)
+
+    def ingress(self):
+        names = ("domain", "tls", "tls_cert", "tls_key", "acme_email", "acme_provider", "acme_credentials", "ports")
+        if self.failed.isdisjoint(PREFIX + name for name in names):
+            errors, warnings = ingress_rules.check(self.values)
+            for name, text in errors:
+                self.error(name, text)
+            self.warnings += [f"{name}: {text}" for name, text in warnings]
 
     def port_numbers(self):
         """Ports of the VPN settings that `mediastack_ports` gives away."""

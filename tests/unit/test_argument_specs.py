@@ -21,6 +21,9 @@ RENDER_VARIABLES = {
     "mediastack_service",
     "mediastack_selected",
     "mediastack_vpn_members",
+    "mediastack_ingress",
+    "mediastack_ingress_paths",
+    "mediastack_url_base",
     "mediastack_data_volumes",
     "mediastack_media_volumes",
     "mediastack_downloads_volumes",
@@ -73,7 +76,8 @@ def test_a_default_is_of_its_own_type_and_survives_the_cast(name):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_secret_is_marked_and_what_is_marked_is_a_secret(name):
     secret = re.search(
-        r"private_key|preshared|password|passphrase|openvpn_(user|key|cert|enc|custom)|claim|_env$|_secrets$|notify_urls|webhook",
+        r"private_key|preshared|password|passphrase|openvpn_(user|key|cert|enc|custom)|claim|_env$|_secrets$|notify_urls|webhook"
+        r"|tls_(cert|key)$|_credentials$",
         name,
     )
     # Where a secret lies is none.

@@ -227,7 +227,7 @@ def test_what_is_held_started_on_the_host_is_rendered_too(run):
 
 def test_a_host_whose_holds_never_settle_is_an_error(run):
     done = run(answer=lambda _arguments: {"render_also": ["lidarr"]})
-    assert len(done.calls) == 3
+    assert len(done.calls) == 4
     assert done.result["failed"] and "lidarr" in done.result["msg"]
 
 

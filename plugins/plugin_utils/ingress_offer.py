@@ -1,0 +1,29 @@
+# Copyright: homelab.mediastack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Certificates that a host asks for, made and put into its bundle."""
+
+from __future__ import annotations
+
+
+def add(bundle, wanted):
+    """Make certificates and offer them to the host.
+
+    Args:
+        bundle: of the host; gets the `offer` of each secret.
+        wanted: the module's `issue`: name of a secret → why, for whom, signed by which authority.
+
+    Returns:
+        Sentences for the user.
+    """
+    from . import certificates
+
+    for name, text in certificates.issue(wanted).items():
+        bundle["secrets"][name]["offer"] = text
+    said = []
+    for one in wanted.values():
+        if one["spec"]["kind"] == "ca":
+            place = f"have your devices trust {one['spec']['shown']}, see docs/ingress.md"
+            said.append(f"a new certificate authority for {one['spec']['names'][0]} ({one['why']}): {place}")
+        else:
+            said.append(f"a new certificate for {', '.join(one['spec']['names'])}: {one['why']}")
+    return said
