@@ -70,7 +70,7 @@ class CallbackModule(CallbackBase):
             show_messages()
             show_no_host()
         name, given = os.path.basename(path), load_extra_vars(playbook._loader)
-        reports = name in ("status.yml", "leak_test.yml", "plan.yml")
+        reports = name in ("status.yml", "leak_test.yml", "exposure.yml", "plan.yml")
         if name == "plan.yml":
             begin_report(str(given.get("output", "")))
         if reports and "-" in [output.strip() for output in str(given.get("output", "")).split(",")]:

@@ -103,6 +103,24 @@ def listening(proc="/proc"):
     return found
 
 
+def connected(proc="/proc"):
+    """IPv4 addresses that this network namespace has a TCP connection with."""
+    found = set()
+    for suffix in ("", "6"):
+        try:
+            with open(os.path.join(proc, "net", "tcp" + suffix), encoding="ascii") as handle:
+                rows = [row.split() for row in handle.readlines()[1:]]
+        except OSError:
+            continue
+        for fields in rows:
+            # include/net/tcp_states.h: established.
+            if len(fields) > 3 and fields[3] == "01":
+                address = _unmapped(ipaddress.ip_address(_address(fields[2].partition(":")[0])))
+                if address.version == 4:
+                    found.add(str(address))
+    return found
+
+
 def _address(text):
     """An address of /proc/net: words of four bytes in the machine's order."""
     raw = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))

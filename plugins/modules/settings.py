@@ -36,6 +36,7 @@ options:
       - vpn_start
       - vpn_stop
       - leak_test
+      - exposure
       - config_show
       - config_edit
       - config_validate

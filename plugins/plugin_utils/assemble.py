@@ -14,6 +14,7 @@ from .ports import VPN_PARENT
 from .service_files import GROUPS, OWN_GROUP
 
 NETWORK = "media"
+PROXY = "proxy"
 LABEL = "org.homelab.mediastack"
 NO_NEW_PRIVILEGES = "no-new-privileges:true"
 # A service that shares gluetun's network namespace has no network of its own to say these about; the engine refuses
@@ -75,6 +76,8 @@ def assemble(catalogue, settings, members, all_services, paths):
     """
     services = catalogue.services
     members = tuple(name for name in members if name in services)
+    # Addresses written by hand count for everything; else what the proxy serves is on the network by the proxy only.
+    proxied = not settings["mediastack_bind_addresses"] and _has_proxy(services)
     overrides = _overrides(settings["mediastack_overrides"], services, members, all_services)
     definitions, all_ports, problems = {}, [], []
     for service in services.values():
@@ -85,7 +88,7 @@ def assemble(catalogue, settings, members, all_services, paths):
                 service.meta.get("ports") or {},
                 settings["mediastack_ports"],
                 settings["mediastack_bind_addresses"],
-                _without_login(service, settings["mediastack_open_uis"]),
+                proxied or _without_login(service, settings["mediastack_open_uis"]),
                 service.name in members,
             )
             definitions[service.name] = _definition(service, override, settings, members, services, paths, own)
@@ -117,6 +120,11 @@ def assemble(catalogue, settings, members, all_services, paths):
 def _without_login(service, open_uis):
     """Whether the service's UI lets everybody in, and its user has not said that this is meant."""
     return service.meta.get("login", {}).get("kind") == "none" and not {service.name, service.app} & set(open_uis)
+
+
+def _has_proxy(services):
+    """Whether a reverse proxy is selected: a service of the profile `proxy`, the user's own included."""
+    return any(PROXY in (service.meta.get("profiles") or []) for service in services.values())
 
 
 def _overrides(overrides, services, members, all_services):

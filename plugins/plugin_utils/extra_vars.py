@@ -40,6 +40,7 @@ OPTIONS = {
     "capture": {"type": "int", "default": 0},  # seconds
     "on_leak": {"type": "str", "default": "report", "choices": ["report", "stop"]},
     "show_host_ip": {"type": "bool", "default": False},
+    "allow_open": {"type": "bool", "default": False},
     "stop_apps": {"type": "bool", "default": False},
     "release_holds": {"type": "bool", "default": False},
     "setting": _LIST,
@@ -78,6 +79,7 @@ VERBS = {
     "vpn_start": (),
     "vpn_stop": ("stop_apps",),
     "leak_test": ("kill_switch", "capture", "on_leak", "show_host_ip", "output"),
+    "exposure": ("allow_open", "output"),
     "config_show": ("setting",),
     "config_edit": ("file", "scope"),
     "config_validate": (),
@@ -182,7 +184,8 @@ def _check_output(verb, value):
     """CastError for a file that cannot be a report of that verb. Only who names one pays for what knows the formats."""
     from . import leak_report, plan_model, report_files
 
-    formats = {"leak_test": leak_report.FORMATS, "plan": plan_model.FORMATS}.get(verb)
+    formats = dict.fromkeys(("leak_test", "exposure"), leak_report.FORMATS).get(verb)
+    formats = plan_model.FORMATS if verb == "plan" else formats
     try:
         report_files.check_outputs(value, **({"formats": formats} if formats else {}))
     except report_files.OutputError as error:

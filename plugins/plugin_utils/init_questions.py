@@ -310,7 +310,9 @@ class Questions:
         for short, title in (("puid", "User id"), ("pgid", "Group id"), ("timezone", "Time zone")):
             origin = self.answers.origins.get(short)
             self.terminal.say(f"  {title}: {self.answers[short]}{f' ({origin})' if origin else ''}")
-        self.terminal.say(f"  Web interfaces: {self.shown('bind_addresses') or self.facts['address'] or 'no address'}")
+        proxied = "127.0.0.1, and Traefik " * ("proxy" in (self.answers["profiles"] or []))
+        usual = f"{proxied}{self.facts['address'] or 'no address'}"
+        self.terminal.say(f"  Web interfaces: {self.shown('bind_addresses') or usual}")
         while self.terminal.yes("Change these, the domain or ports", False):
             before = self.answers["puid"], self.answers["pgid"]
             self.ids()

@@ -105,32 +105,35 @@ def render(path, report):
     return junit(report) if os.path.splitext(path)[1].lower() == ".xml" else report_files.as_json(report)
 
 
-def junit(report):
-    """The report as JUnit XML: a suite for each host, a case for each check; inconclusive is an error, never green."""
-    root = ET.Element("testsuites", {"name": SUITES})
+def junit(report, suites=SUITES):
+    """The report as JUnit XML: a suite for each host, a case for each check; inconclusive is an error, never green.
+
+    `suites`: what the whole is called. A check's `leak` may be a text, the kind of its failure.
+    """
+    root = ET.Element("testsuites", {"name": suites})
     for host in report["hosts"]:
         rows = [row for row in report["checks"] if row["host"] == host]
         name = table.clean(host)
         suite = ET.SubElement(root, "testsuite", {"name": name, "hostname": name, **_counts(rows)})
         suite.set("timestamp", report["generated"].rstrip("Z"))
         for row in rows:
-            suite.append(_case(row))
+            suite.append(_case(row, suites))
     # The schema knows no "skipped" here.
     root.attrib.update({key: value for key, value in _counts(report["checks"]).items() if key != "skipped"})
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(row):
+def _case(row, suites):
     evidence = table.clean(row["evidence"]).replace("\ufffe", "").replace("\uffff", "")
     name = table.clean(" ".join(part for part in (row["app"], row["check"]) if part))
-    case = ET.Element("testcase", {"classname": f"{SUITES}.{table.clean(row['host'])}", "name": name, "time": "0.000"})
+    case = ET.Element("testcase", {"classname": f"{suites}.{table.clean(row['host'])}", "name": name, "time": "0.000"})
     if row["state"] == PASSED:
         ET.SubElement(case, "system-out").text = evidence
         return case
     what = "failure" if row["state"] == FAILED else "error"
-    kind = "leak" if row["leak"] else row["state"]
-    ET.SubElement(case, what, {"message": evidence, "type": kind}).text = evidence
+    kind = row["leak"] if isinstance(row["leak"], str) else "leak" if row["leak"] else ""
+    ET.SubElement(case, what, {"message": evidence, "type": kind or row["state"]}).text = evidence
     return case
 
 

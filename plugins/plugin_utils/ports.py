@@ -85,7 +85,7 @@ def of_service(service, specs, chosen, bind_addresses, loopback_ui, member):
         specs: its `x-mediastack.ports`.
         chosen: `mediastack_ports`.
         bind_addresses: `mediastack_bind_addresses`; empty = the host's saved address.
-        loopback_ui: its UI asks for no login: publish it on 127.0.0.1 only.
+        loopback_ui: publish its UI on 127.0.0.1 only: it asks for no login, or a reverse proxy serves it.
         member: it lives in gluetun's namespace.
 
     Returns:

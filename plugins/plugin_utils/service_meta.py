@@ -45,6 +45,8 @@ _HEALTH_KEYS = {
     "tcp": ("kind", "port"),
     "container": ("kind",),
 }
+# What an answer of `login.closed` must be, and what is sent.
+_CLOSED_TYPES = {"post": str, "status": list, "contains": str, "lacks": str, "json": dict}
 _SUB_KEYS = {
     "secrets": ("generate", "adopt", "from", "issue"),
     "secret_files": ("secret", "owner", "content"),
@@ -77,6 +79,7 @@ def check(meta, definition):
     problems += _check_route(meta.get("route", {}))
     problems += _check_directories(meta.get("directories", []))
     problems += _choice("login.kind", meta.get("login", {}).get("kind"), LOGIN_KINDS, required="login" in meta)
+    problems += _check_closed(meta.get("login", {}).get("closed", []))
     problems += _choice("snapshot.method", meta.get("snapshot", {}).get("method"), SNAPSHOT_METHODS, "snapshot" in meta)
     problems += _choice("run_as", meta.get("run_as"), ("root", "ids"), required=False)
     return problems
@@ -139,6 +142,24 @@ def _check_health(health, ports, definition):
         for key, kinds in (("json", dict), ("headers", dict), ("text", str), ("contains", str)):
             if key in health and not isinstance(health[key], kinds):
                 problems.append(f"x-mediastack.health.{key} is {health[key]!r}: it must be {_TYPE_NAMES[kinds]}")
+    return problems
+
+
+def _check_closed(closed):
+    """`login.closed`: what a stranger is refused, for `exposure`."""
+    if not isinstance(closed, list):
+        return [f"x-mediastack.login.closed is {closed!r}: it must be a list of paths, or of maps with a path"]
+    problems = []
+    for number, entry in enumerate(closed):
+        place = f"x-mediastack.login.closed[{number}]"
+        entry = {"path": entry} if isinstance(entry, str) else entry
+        if not isinstance(entry, dict) or not str(entry.get("path")).startswith("/"):
+            problems.append(f"{place} is {entry!r}: it must be a path that starts with /, or a map with one")
+            continue
+        problems += _unknown(f"login.closed[{number}]", entry, ("path", *_CLOSED_TYPES))
+        for key, kind in _CLOSED_TYPES.items():
+            if key in entry and not isinstance(entry[key], kind):
+                problems.append(f"{place}.{key} is {entry[key]!r}: it must be {_TYPE_NAMES[kind]}")
     return problems
 
 

@@ -126,6 +126,42 @@ def test_a_ui_without_login_is_on_loopback_unless_opened(world):
     assert opened == {("192.168.1.5", 7000, 7000, "tcp"), ("192.168.1.5", 7001, 7001, "tcp")}
 
 
+PROXY = (
+    "services:\n  front:\n    image: example/front:1\n    x-mediastack: {title: Front, profiles: [proxy], "
+    "login: {kind: no_ui}, ports: {web: {port: 80, expose: lan}, ping: {port: 8085, expose: loopback}}}\n"
+)
+
+
+def test_behind_the_reverse_proxy_uis_are_on_loopback_and_the_proxy_is_where_they_were(world):
+    world.write("front", PROXY)
+    bundle = world.bundle(mediastack_profiles=["proxy"])
+    assert h.published(h.service(bundle, "sonarr")) == {("127.0.0.1", 8989, 8989, "tcp")}
+    assert bundle["services"]["sonarr"]["ports"][0]["addresses"] == ["127.0.0.1"]
+    assert h.published(h.service(bundle, "front")) == {
+        ("@@mediastack:bind@@", 80, 80, "tcp"),
+        ("127.0.0.1", 8085, 8085, "tcp"),
+    }
+    # A proxy that is there and not selected changes nothing.
+    assert h.published(h.service(world.bundle(), "sonarr")) == {("@@mediastack:bind@@", 8989, 8989, "tcp")}
+    assert h.published(h.service(world.bundle(mediastack_services={"front": True}), "sonarr")) == {
+        ("127.0.0.1", 8989, 8989, "tcp")
+    }
+
+
+def test_behind_the_reverse_proxy_the_vpn_s_members_are_on_loopback_too(world):
+    world.write("front", PROXY)
+    bundle = world.bundle(mediastack_profiles=["proxy"], **h.VPN)
+    web = [port for port in bundle["services"]["gluetun"]["ports"] if port["name"] == "web"]
+    assert [(port["service"], port["addresses"]) for port in web] == [("qbittorrent", ["127.0.0.1"])]
+
+
+def test_addresses_written_by_hand_count_behind_the_reverse_proxy_too(world):
+    world.write("front", PROXY)
+    bundle = world.bundle(mediastack_profiles=["proxy"], mediastack_bind_addresses=["192.168.1.5"])
+    assert h.published(h.service(bundle, "sonarr")) == {("192.168.1.5", 8989, 8989, "tcp")}
+    assert ("192.168.1.5", 80, 80, "tcp") in h.published(h.service(bundle, "front"))
+
+
 def test_exposures(world):
     world.write(
         "app",
