@@ -17,9 +17,9 @@ import re
 
 import yaml
 
-from . import path_rules, setting_rules, setting_sources, vpn_rules
+from . import path_rules, setting_rules, setting_sources, text_rules, vpn_rules
 from .closest import closest, near_miss
-from .plain_values import origin, plain, protect
+from .plain_values import misread, origin, plain, protect
 from .setting_sources import PREFIX, Given
 from .setting_types import CastError, cast
 
@@ -273,10 +273,17 @@ class _Resolution:
                 self.failed.discard(name)
                 try:
                     value = plain(template(task_vars[name]))
+                    odd = misread(task_vars[name], name == PREFIX + "overrides") if self.holds_numbers(name) else []
                 except Exception as error:  # the user's lookups and filters may raise anything
                     self.error(name, f"cannot be read: {self.reason(name, error)}")
                 else:
                     self.take(name, value)
+                    for written, number in [] if name in self.failed else odd:
+                        self.error(name, f"{written} is the number {number} to YAML. Write what is meant, or quote it.")
+
+    def holds_numbers(self, name):
+        """Whether a number is what is meant; elsewhere each is refused for what it is."""
+        return self.spec[name]["type"] == "int" or name in (PREFIX + "ports", PREFIX + "overrides")
 
     def templating(self, task_vars, templar):
         """A function that templates one value, with the host's variables and all settings so far."""
@@ -303,11 +310,10 @@ class _Resolution:
         for name, option in self.spec.items():
             if name in self.failed or name not in self.given:
                 continue
-            value, problems = self.values[name], []
-            if setting_rules.tokens_in(value):
-                problems.append(
-                    f"holds {setting_rules.TOKEN}, which only the collection's own templates may. Remove it."
-                )
+            value = self.values[name]
+            problems = text_rules.problems(name[len(PREFIX) :], option, value)
+            if problems:
+                pass
             elif option["type"] == "path":
                 if value:
                     value = path_rules.check_directory(value, problems)

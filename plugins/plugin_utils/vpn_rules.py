@@ -37,7 +37,7 @@ def normalized(values):
     result = dict(values)
     for name, value in values.items():
         if name.startswith(_PREFIX + "vpn_") and isinstance(value, str):
-            result[name] = value if name == _PREFIX + vp.PASSWORD else value.strip()
+            result[name] = value if name in (_PREFIX + vp.PASSWORD, _PREFIX + vp.PASSPHRASE) else value.strip()
     for name in (_PREFIX + "vpn_provider", _PREFIX + "vpn_port_forwarding_provider"):
         provider = result[name].lower()
         result[name] = vp.ALIASES.get(provider, provider)
@@ -164,13 +164,15 @@ class _Rules:
 
     def fields(self):
         """The form of every field that is given, whatever the provider."""
+        # Also with WireGuard: port forwarding may need the login.
+        for field in _ONE_LINE:
+            if any(character in self.get(field) for character in "\0\r\n"):
+                self.error(field, "holds a line end or a NUL (the value is not shown).")
         if self.get("vpn_type") == "wireguard":
             for field in (vp.PRIVATE_KEY, vp.PUBLIC_KEY, vp.PRESHARED_KEY):
                 self.key(field)
             for address in self.get(vp.ADDRESSES):
-                try:
-                    ipaddress.ip_interface(address)
-                except ValueError:
+                if not _is_interface(address):
                     self.error(vp.ADDRESSES, f'"{address}" is not an address with prefix length such as 10.64.0.2/32.')
             self.endpoint()
             return
@@ -180,9 +182,6 @@ class _Rules:
                     pem_body(self.get(field))
                 except (ValueError, binascii.Error):
                     self.error(field, "is neither PEM text nor its base64 body (the value is not shown).")
-        for field in _ONE_LINE:
-            if any(character in self.get(field) for character in "\0\r\n"):
-                self.error(field, "holds a line end or a NUL (the value is not shown).")
         if self.get(vp.CUSTOM_CONFIG):
             self.custom_config(self.get(vp.CUSTOM_CONFIG))
 
@@ -206,7 +205,8 @@ class _Rules:
         ip, port = self.get(vp.ENDPOINT_IP), self.get(vp.ENDPOINT_PORT)
         if ip:
             try:
-                ipaddress.ip_address(ip)
+                if "%" in ip or not ipaddress.ip_address(ip):
+                    raise ValueError(ip)
             except ValueError:
                 self.error(
                     vp.ENDPOINT_IP,
@@ -256,9 +256,10 @@ class _Rules:
             elif name == vp.CUSTOM and len(chosen) > 1:
                 self.error(field, "takes one name with the provider custom.")
             for item in chosen:
-                if "," in item or not item.isprintable():
+                if "," in item or not item.strip() or not item.isprintable():
                     self.error(
-                        field, f'"{item!a}" holds a comma or a character that cannot be printed. One name an entry.'
+                        field,
+                        f"{item!a} is blank, or holds a comma or what cannot be printed. Write one name an entry.",
                     )
 
     def subnets(self):
@@ -270,7 +271,7 @@ class _Rules:
                 network = ipaddress.ip_network(subnet, strict=False)
             except ValueError:
                 network = None
-            if network is None or "/" not in subnet:
+            if network is None or "/" not in subnet or "%" in subnet:
                 self.error("vpn_local_subnets", f'"{subnet}" is not a network such as 192.168.1.0/24.')
             elif network.network_address.is_unspecified:
                 self.error(
@@ -367,8 +368,9 @@ class _Rules:
 
 
 def _is_interface(address):
+    # Python takes any text as the zone of an IPv6 address.
     try:
-        return bool(ipaddress.ip_interface(address))
+        return "%" not in address and bool(ipaddress.ip_interface(address))
     except ValueError:
         return False
 
