@@ -15,6 +15,8 @@ from .setting_types import kind, shown
 
 # Maps of text, or lists of NAME=value.
 _TEXTS = ("environment", "labels", "annotations")
+# Where a number must be rendered as it is written; elsewhere it may be a mode, which is octal on purpose.
+EXACT = (*_TEXTS, "ports")
 _QUOTES = "Put it in quotes"
 
 
@@ -92,5 +94,19 @@ def _ports(where, value):
         yield f'{where}: {shown(value)} is {kind(value)}, not a list. Write ["127.0.0.1:8080:80"].'
         return
     for entry in value:
-        if isinstance(entry, int):
-            yield f'{where}: {shown(entry)} is {kind(entry)} (YAML reads 22:22 as 1342). {_QUOTES}: "127.0.0.1:80:80".'
+        if isinstance(entry, bool):
+            yield f'{where}: {shown(entry)} is {kind(entry)}, not a port. Write "127.0.0.1:8080:80".'
+
+
+def as_texts(keys):
+    """An override with the numbers of its maps of text as texts: Compose would write 1000000.5 as 1.0000005e+06."""
+    return {
+        key: {name: _as_text(text) for name, text in value.items()}
+        if key in _TEXTS and isinstance(value, dict)
+        else value
+        for key, value in keys.items()
+    }
+
+
+def _as_text(value):
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

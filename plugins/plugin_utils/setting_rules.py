@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import zoneinfo
@@ -12,7 +13,7 @@ from . import envfile, override_rules
 from .change_rules import ChangeRules
 from .closest import hint
 from .notify_rules import NotifyRules
-from .setting_types import CastError, shown, to_bool, to_number, to_text
+from .setting_types import CastError, number_as_text, shown, to_bool, to_number, to_text
 
 MIN_COMPOSE = (2, 20, 3)
 _DAY = 86400
@@ -55,7 +56,7 @@ class Rules(ChangeRules, NotifyRules):
 
     def _check_timezone(self, value, errors):
         if not value or value.startswith(("/", ".")) or not _is_timezone(value):
-            zones = {zone.lower(): zone for zone in zoneinfo.available_timezones()}
+            zones = _zones()
             if not zones:  # a controller without the tz database cannot say; the host can
                 return value
             found = zones.get(value.lower())
@@ -142,6 +143,7 @@ class Rules(ChangeRules, NotifyRules):
         return value
 
     def _check_overrides(self, value, errors):
+        result = dict(value)
         for service, keys in value.items():
             self._refer(service, "services", "a service", errors)
             if not isinstance(keys, dict):
@@ -151,8 +153,10 @@ class Rules(ChangeRules, NotifyRules):
                     f"{service}: x-mediastack is not a Compose key. Put it in a service file of your own (services/)."
                 )
             else:
-                errors += override_rules.problems(service, keys)
-        return value
+                found = override_rules.problems(service, keys)
+                errors += found
+                result[service] = keys if found else override_rules.as_texts(keys)
+        return result
 
     def _check_env(self, value, errors):
         result = {}
@@ -163,7 +167,7 @@ class Rules(ChangeRules, NotifyRules):
                 errors.append(f"{error}.")
                 continue
             try:
-                result[name] = to_text(text, secret=True)
+                result[name] = number_as_text(text) or to_text(text, secret=True)
                 envfile.quote(result[name])
             except (CastError, envfile.EnvError) as error:
                 errors.append(f"{name}: {error}.")
@@ -241,7 +245,8 @@ class Rules(ChangeRules, NotifyRules):
             try:
                 network = ipaddress.IPv4Network(value)
             except ValueError as error:
-                errors.append(f"{shown(value)} is not an IPv4 network such as 172.28.0.0/24 ({error}).")
+                reason = f" ({error})" if len(value) < 50 else ""
+                errors.append(f"{shown(value)} is not an IPv4 network such as 172.28.0.0/24{reason}.")
                 return value
             if not network.is_private or not 8 <= network.prefixlen <= 26:
                 errors.append(f"{value} must be a private network of /8 to /26: every service needs an address.")
@@ -333,6 +338,12 @@ def _addresses(value, errors):
         except ValueError:
             errors.append(f"{shown(address)} is not an IP address such as 192.168.1.1.")
     return value
+
+
+@functools.cache
+def _zones():
+    """All zones, by their name in lower case."""
+    return {zone.lower(): zone for zone in zoneinfo.available_timezones()}
 
 
 def _is_timezone(name):

@@ -8,6 +8,7 @@ not one either, and nothing is read as Python source.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -85,6 +86,13 @@ def to_text(value, secret=False):
             f"{shown(value, secret)} is a number, not a text. Put it in quotes (YAML reads 002 as 2 and 1.10 as 1.1)"
         )
     raise CastError(f"{shown(value, secret)} is {kind(value)}, not a text")
+
+
+def number_as_text(value):
+    """A finite number as the text that it is written as; `None` for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    return None
 
 
 def to_number(value, secret=False):

@@ -18,6 +18,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.leak_judge impo
 
 from . import vpn_providers as vp
 from .closest import hint
+from .setting_types import shown
 
 _PREFIX = "mediastack_"
 _IVPN_ACCOUNT = re.compile(r"(i|ivpn)-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}")
@@ -136,7 +137,7 @@ class _Rules:
             names = [*vp.PROVIDERS, *vp.ALIASES]
             self.error(
                 "vpn_provider",
-                f'"{name}" is not a provider of gluetun{f" ({why})" if why else ""}. {hint(name, names)}',
+                f"{shown(name)} is not a provider of gluetun{f' ({why})' if why else ''}. {hint(name, names)}",
             )
 
     def credentials(self, name, kind, provider):
@@ -173,7 +174,9 @@ class _Rules:
                 self.key(field)
             for address in self.get(vp.ADDRESSES):
                 if not _is_interface(address):
-                    self.error(vp.ADDRESSES, f'"{address}" is not an address with prefix length such as 10.64.0.2/32.')
+                    self.error(
+                        vp.ADDRESSES, f"{shown(address)} is not an address with prefix length such as 10.64.0.2/32."
+                    )
             self.endpoint()
             return
         for field in (vp.CERT, vp.KEY, vp.ENCRYPTED_KEY):
@@ -210,7 +213,7 @@ class _Rules:
             except ValueError:
                 self.error(
                     vp.ENDPOINT_IP,
-                    f'"{ip}" is not an IP address. Write the address that the name stands for.',
+                    f"{shown(ip)} is not an IP address. Write the address that the name stands for.",
                 )
         if not 0 <= port <= 65535:
             self.error(vp.ENDPOINT_PORT, f"{port} is not a port from 1 to 65535.")
@@ -259,7 +262,7 @@ class _Rules:
                 if "," in item or not item.strip() or not item.isprintable():
                     self.error(
                         field,
-                        f"{item!a} is blank, or holds a comma or what cannot be printed. Write one name an entry.",
+                        f"{shown(item)} is blank, or holds a comma or what cannot be printed. Write one name an entry.",
                     )
 
     def subnets(self):
@@ -272,7 +275,7 @@ class _Rules:
             except ValueError:
                 network = None
             if network is None or "/" not in subnet or "%" in subnet:
-                self.error("vpn_local_subnets", f'"{subnet}" is not a network such as 192.168.1.0/24.')
+                self.error("vpn_local_subnets", f"{shown(subnet)} is not a network such as 192.168.1.0/24.")
             elif network.network_address.is_unspecified:
                 self.error(
                     "vpn_local_subnets", f'"{subnet}" is the whole internet, past the VPN. Name your network at home.'
@@ -291,7 +294,9 @@ class _Rules:
     def port_forwarding(self, name, kind, provider):
         other = self.get("vpn_port_forwarding_provider")
         if other and other not in vp.FORWARDING:
-            self.error("vpn_port_forwarding_provider", f'"{other}" forwards no ports. {hint(other, vp.FORWARDING)}')
+            self.error(
+                "vpn_port_forwarding_provider", f"{shown(other)} forwards no ports. {hint(other, vp.FORWARDING)}"
+            )
             return
         if other and name not in (vp.CUSTOM, other):
             self.error(

@@ -9,11 +9,12 @@ of its type, and every text is expected to be refused: one that it takes on purp
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
+import math
 
 import bad_inputs_maps
-import yaml
 from bad_inputs_single import SINGLE
 
 # What must become of a value, instead of the value that must be found.
@@ -45,35 +46,23 @@ class Case:
     more: tuple = ()
 
 
-class Literal(str):
-    """Text that is no template, as `!unsafe` marks it."""
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data):
-        return True
-
-
-def _unsafe(dumper, data):
-    return dumper.represent_scalar("!unsafe", str(data), style='"')
-
-
-_Dumper.add_representer(Literal, _unsafe)
-
-
-def literal(value):
-    """*value* with every text marked as `!unsafe`."""
-    if isinstance(value, str):
-        return Literal(value)
-    if isinstance(value, dict):
-        return {literal(key) if "{" in str(key) else key: literal(item) for key, item in value.items()}
-    return [literal(item) for item in value] if isinstance(value, list) else value
-
-
 def written(value):
     """*value* as YAML on one line, its text as text that is no template."""
-    text = yaml.dump(literal(value), Dumper=_Dumper, default_flow_style=True, width=10**9, allow_unicode=False)
-    return text.removesuffix("\n").removesuffix("\n...")
+    if isinstance(value, dict):
+        pairs = ((written(key), written(item)) for key, item in value.items())
+        # YAML wants to be told of a long key before it ends.
+        return "{" + ", ".join(f"{'? ' if len(key) > 99 else ''}{key} : {item}" for key, item in pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    if isinstance(value, bytes):
+        return f"!!binary {base64.b64encode(value).decode()}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower()
+    letters = (c if " " <= c <= "~" and c not in '\\"' else f"\\U{ord(c):08x}" for c in value)
+    # Of no other text: what `!unsafe` marks is a number or a truth value where it looks like one.
+    return ("!unsafe " if "{" in value else "") + '"' + "".join(letters) + '"'
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------

@@ -145,22 +145,27 @@ _IMAGES = [
 _ENV = [
     *[(name, {name: "x"}, None) for name in ("", "1A", "A-B", "A B", "A=B", "É", "A\n", "A\0", "$A", "a.b")],
     *[(name, {name: "x"}, None) for name in ("TZ", "PUID", "COMPOSE_FILE", "DOCKER_HOST")],
-    *[(repr(value)[:40], {"A": value}, None) for value in (5, 1.1, True, None, [], ["a"], {}, {"a": "b"}, _DATE, b"x")],
+    *[(repr(value)[:40], {"A": value}, None) for value in (True, None, [], ["a"], {}, {"a": "b"}, _DATE, b"x")],
+    *[(repr(value), {"A": value}, None) for value in (float("nan"), float("inf"), 10**30)],
+    *[(repr(value), {"A": value}, {"A": str(value)}) for value in (0, 5, -1, 8080, 1.5)],
     *[(repr(value)[:40], {"A": value}, None) for value in ("a\nb", "a\rb", "a\0b", "@@mediastack:bind@@", _LONG)],
     ("a huge name", {"A" * 70000: "x"}, None),
     *[(repr(value)[:40], {"A": value}, {"A": value}) for value in (*FREE, *INVISIBLE, "")],
 ]  # fmt: skip
 _KEY = "sonarr_api_key"
+# One of each kind of file.
+_HELD = (_KEY, "tautulli_password", "sabnzbd_nzb_key", "bazarr_api_key", "tdarr_api_key", "gluetun_api_key")
 _SECRETS = [
     *_named("x"),
     *[(repr(value)[:40], {_KEY: value}, None) for value in (5, 1.1, True, None, "", [], ["a"], {}, {"a": "b"}, _DATE)],
     *[(repr(value)[:40], {_KEY: value}, None) for value in ("a\nb", "a\0b", "@@mediastack:bind@@", *INVISIBLE)],
     ("both quotes at an end", {_KEY: "'a\""}, None),
     *[
-        (f"{name}: {value!r}"[:60], {name: value}, {name: value})
-        for name in (_KEY, "tautulli_password", "sabnzbd_nzb_key", "bazarr_api_key", "tdarr_api_key", "gluetun_api_key")
-        for value in (FREE if name == _KEY else [text for text in FREE if len(text) < 99])
+        (repr(value)[:40], dict.fromkeys(_HELD, value), dict.fromkeys(_HELD, value))
+        for value in FREE
+        if len(value) < 99
     ],
+    *[(repr(value)[:40], {_KEY: value}, {_KEY: value}) for value in FREE if len(value) >= 99],
 ]
 
 
@@ -187,7 +192,7 @@ _OVERRIDES = [
         {"labels": {"a": True}},
         {"labels": {"a": []}},
     ),
-    *_keys({"ports": "80:80"}, {"ports": [8080]}, {"ports": [1.5]}, {"ports": ["-1:80"]}, {"ports": ["web"]}),
+    *_keys({"ports": "80:80"}, {"ports": [True]}, {"ports": [1.5]}, {"ports": ["-1:80"]}, {"ports": ["web"]}),
     *_keys({"healthcheck": "x"}, {"depends_on": {"nope": {}}}, {"hostname": "a\0b"}, {"hostname\n": "x"}),
     *_keys({"hostname\x1b[2J": "x"}, {"labels": {"a": {"b": {"c": _DATE}}}}, {"image": "x:1\n"}),
     *[(repr(value), _set(value), None) for value in (True, False, [], ["a"], {}, _DATE, b"x", float("nan"), 10**30)],
@@ -199,7 +204,9 @@ _OVERRIDES = [
     ],
     ("command", {"sonarr": {"command": ["touch x; echo $$HOME"]}}, {"sonarr": {"command": ["touch x; echo $HOME"]}}),
     ("huge number of keys", _MANY, _MANY),
-    ("a number", {"sonarr": {"environment": {"A": 8080}}}, {"sonarr": {"environment": {"A": "8080"}}}),
+    *[(repr(number), _set(number), _set(str(number))) for number in (0, 5, -1, 8080, 1.5, 1000000.5)],
+    ("a label", {"sonarr": {"labels": {"a": 5}}}, {"sonarr": {"labels": {"a": "5"}}}),
+    ("a port", {"sonarr": {"ports": [8080]}}, {"sonarr": {"ports": ["8080"]}}),
 ]
 
 MAPS = {
@@ -219,9 +226,21 @@ RAW_MAPS = {
         ("grouped", "{sonarr: 8_990}"),
         ("sexagesimal, named", "{sonarr: {web: 22:22}}"),
     ],
-    "env": [("octal", "{A: 0755}"), ("sexagesimal", "{A: 22:22}"), ("word", "{A: yes}"), ("zero", "{A: 1.10}")],
+    "env": [
+        ("octal", "{A: 0755}"),
+        ("sexagesimal", "{A: 22:22}"),
+        ("word", "{A: yes}"),
+        ("zero at the end", "{A: 1.10}"),
+        ("grouped", "{A: 1_000}"),
+        ("exponent in YAML", "{A: 1.0e+3}"),
+    ],  # fmt: skip
     "overrides": [
         ("sexagesimal", "{sonarr: {ports: [22:22]}}"),
+        ("octal", "{sonarr: {environment: {A: 0755}}}"),
+        ("sexagesimal", "{sonarr: {environment: {A: 22:22}}}"),
+        ("grouped", "{sonarr: {labels: {a: 1_000}}}"),
+        ("zero at the end", "{sonarr: {labels: {a: 1.10}}}"),
+        ("octal", "{sonarr: {ports: [0755]}}"),
         ("sexagesimal elsewhere", "{sonarr: {stop_grace_period: 1:30}}"),
         ("word", "{sonarr: {environment: {A: yes}}}"),
         ("date", "{sonarr: {labels: {built: 2026-01-01}}}"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import posixpath
 
@@ -24,7 +25,10 @@ if "trusted_as_template" not in inspect.signature(DataLoader.load_from_file).par
     TRUST = {}
 
 # Where a number was written is known to ansible-core from 2.19 on only.
-MISREAD = ("octal", "sexagesimal", "sexagesimal, named", "sexagesimal elsewhere", "grouped", "hexadecimal")
+MISREAD = (
+    "octal", "sexagesimal", "sexagesimal, named", "sexagesimal elsewhere", "grouped", "hexadecimal", "zero at the end",
+    "exponent in YAML",
+)  # fmt: skip
 _OFF = "mediastack_vpn_enabled: false\n"
 _WIREGUARD = f"mediastack_vpn_wireguard_private_key: {h.KEY}\nmediastack_vpn_wireguard_addresses: [10.64.0.2/32]\n"
 _MULLVAD = "mediastack_vpn_provider: mullvad\n" + _WIREGUARD
@@ -57,13 +61,18 @@ _NEEDED = {"admin_user": "sabnzbd", "domain": "sabnzbd"}
 _ALONE = ("services", "profiles", "ports")
 
 
+@functools.cache
+def _renderer():
+    return render.Renderer(None)
+
+
 class World:
     """One directory with an inventory, over the shipped catalogue."""
 
     def __init__(self, directory):
         self.inventory = directory / "nas.yml"
         self.canary = directory / "canary"
-        self.renderer = render.Renderer(None)
+        self.renderer = _renderer()
         self.names = catalogue.names_of(self.renderer.facts)
         self._usual = [app for app, fact in self.renderer.facts.items() if "always" in fact.profiles]
 
@@ -170,7 +179,8 @@ class World:
         if not sentence.isprintable() or len(sentence) > 1500:
             return f"refused in no readable line: {sentence!r}"
         secret = settings.load_spec()[f"mediastack_{case.setting}"].get("no_log")
-        if secret and len(case.text) > 20 and case.text.strip("'\"!unsafe ")[:20] in sentence:
+        text = case.text.removeprefix("!unsafe ").strip("'\"")[:20]
+        if secret and len(text) == 20 and text in sentence:
             return f"refused, and the secret shown: {sentence}"
         return ""
 

@@ -8,6 +8,8 @@ tests/integration/test_bad_inputs_playbook.py.
 
 from __future__ import annotations
 
+import functools
+
 import bad_inputs
 import bad_inputs_world
 import pytest
@@ -21,6 +23,7 @@ SETTINGS = sorted(name.removeprefix("mediastack_") for name in SPEC)
 AT_LEAST = 2500
 
 
+@functools.cache
 def cases(setting):
     return bad_inputs.cases(setting, SPEC[f"mediastack_{setting}"])
 
