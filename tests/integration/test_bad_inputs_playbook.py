@@ -50,7 +50,9 @@ WRONG = {
     "home": ("mediastack_config_path: ~/config", '"~/config" begins with ~'),
     "system": ("mediastack_config_path: /etc/", '"/etc" belongs to the operating system.'),
     "variable": ("mediastack_config_path: /srv/$HOME", '"/srv/$HOME" holds $'),
-    "secret": ("mediastack_env: {TOKEN: 1234567890}", "TOKEN: the value (not shown) is a number, not a text."),
+    "secret": ("mediastack_env: {TOKEN: [1234567890]}", "TOKEN: the value (not shown) is a list, not a text."),
+    "secret-octal": ("mediastack_env: {TOKEN: 01234567}", "TOKEN: the value (not shown) is another number to YAML"),
+    "octal-text": ("mediastack_overrides: {sonarr: {labels: {a: 0755}}}", "sonarr.labels.a: 0755 is the number 493"),
 }
 # What is found only when everything is rendered.
 RENDERED = {
@@ -120,7 +122,7 @@ def untouched(tmp_path):
 
 def readable(output):
     """Neither a traceback nor a result as JSON, and no secret."""
-    assert "Traceback" not in output and '"changed"' not in output and "1234567890" not in output
+    assert "Traceback" not in output and '"changed"' not in output and "1234567" not in output
     assert all(line.isprintable() for line in output.replace("\t", " ").splitlines())
 
 
