@@ -31,7 +31,7 @@ class _File:
 
     def __init__(self, text, key):
         self.text, self.entries, self.sections = text, [], {(): 0}
-        self.dialect = _dialect(text, key)
+        self.dialect = dialect_of(text, key)
         # Where an entry may be added: after the last entry of its section, else after the section's line.
         section, at = (), 0
         while at < len(text):
@@ -106,7 +106,8 @@ def set_value(text, key, value):
     return _add(file, list(key), ini_values.write(value, file.dialect))
 
 
-def _dialect(text, key):
+def dialect_of(text, key):
+    """Which of the three kinds of file a text with that key is: `qt`, `configobj` or `flat`."""
     if len(key) == 1 and not re.search(r"^\s*\[", text, re.M):
         return "flat"
     equals = [line for line in text.splitlines() if re.match(r"^[^#;\[=]+=", line)]

@@ -6,6 +6,7 @@ for byte."""
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import atomic_files, config_formats
@@ -14,6 +15,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.project_files i
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import MASK, SECRET_KINDS, TOKEN
 
 _ENCODINGS = {"xml": "xml", "json": "json", "json2": "json", "yaml": "yaml", "ini": "line", "text": "line"}
+_INI_TOKEN = re.compile(r"^(?P<before>(?P<key>[^#;\[=\n]+)=[ \t]*)(?P<value>%s)$" % TOKEN.pattern, re.M)
 # What a NAS or a desktop leaves in any directory says nothing about an app.
 _IGNORED = ("lost+found", "@eaDir", ".DS_Store", "#recycle", "Thumbs.db", ".@__thumb")
 
@@ -77,8 +79,11 @@ def diff(changes):
 
 def _create(preset, tokens):
     fmt = preset["format"]
-    content = tokens(preset["content"], _ENCODINGS[fmt], None, preset["path"]).encode("utf-8")
     try:
+        text = _ini(preset["content"], tokens, preset["path"]) if fmt == "ini" else preset["content"]
+        # What TOML and JSON escape in double quotes is the same.
+        encoding = "json" if preset["path"].endswith(".toml") else _ENCODINGS[fmt]
+        content = tokens(text, encoding, None, preset["path"]).encode("utf-8")
         for key in preset.get("keys") or []:
             value = _value(key, tokens, preset["path"])
             if not _replaceable(None, key) or value is None:
@@ -100,6 +105,20 @@ def _create(preset, tokens):
         "before": "",
         "after": tokens.mask(content.decode("utf-8"), preset["content"]),
     }
+
+
+def _ini(text, tokens, path):
+    """`text` with the tokens replaced that are a whole value, each written as the app's kind of INI file needs it."""
+    # A first run's need only.
+    from ansible_collections.homelab.mediastack.plugins.module_utils import config_ini, ini_values
+
+    def line(match):
+        key, value = match.group("key"), match.group("value")
+        if config_ini.dialect_of(text, [key.strip()]) != "configobj":
+            return match.group(0)
+        return match.group("before") + ini_values.write(tokens(value, "raw", None, path), "configobj")
+
+    return _INI_TOKEN.sub(line, text)
 
 
 def _edit(preset, tokens, data):

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
+import re
 
 from ansible import template as ansible_template
 from ansible.errors import AnsibleError
@@ -17,6 +19,8 @@ from .ports import VPN_PARENT
 
 ALWAYS = "always"
 SHARED_KINDS = ("volumes", "secrets", "configs", "networks")
+# After an even number of backslashes: an odd one makes the next a backslash itself.
+_TWO_ESCAPES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 _FRAGMENT_KEYS = ("services", *SHARED_KINDS)
 
 
@@ -247,7 +251,7 @@ def _document(file, app, variables, templar):
     own = {"mediastack_service": app, "mediastack_url_base": base}
     text = render(file.path, file.text, {**variables, **own}, templar)
     try:
-        document = compose_yaml.load(text)
+        document = compose_yaml.load(_joined(text))
     except compose_yaml.YamlError as error:
         number = str(error).partition(":")[0].removeprefix("line ")
         lines = text.splitlines()
@@ -272,6 +276,11 @@ def _document(file, app, variables, templar):
         raise RenderError(problems)
     document["services"] = document.get("services") or {}
     return document
+
+
+def _joined(text):
+    """`to_json` writes a character beyond U+FFFF as two escapes, which JSON joins and YAML does not."""
+    return _TWO_ESCAPES.sub(lambda match: match[1] + json.loads(f'"{match[2]}"'), text)
 
 
 def render(path, text, variables, templar):

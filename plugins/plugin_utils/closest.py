@@ -40,7 +40,9 @@ def is_near(name, valid):
     allowed = 1 if length <= 5 else 2 if length <= 12 else 3
     if abs(len(name) - len(valid)) <= allowed and distance(name, valid) <= allowed:
         return length > 5 or name[0] == valid[0]
-    return length > 12 and difflib.SequenceMatcher(None, name, valid).ratio() >= _SAME_WORDS
+    # Alike is only what is about as long; of a text of any length the comparison would take minutes.
+    alike = 2 * length >= _SAME_WORDS * (len(name) + len(valid))
+    return length > 12 and alike and difflib.SequenceMatcher(None, name, valid).ratio() >= _SAME_WORDS
 
 
 def near_miss(name, names):

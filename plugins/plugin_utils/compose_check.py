@@ -87,11 +87,14 @@ def missing_variables(services, definitions, overrides, env_names):
     """`${NAME}` that nothing sets: Compose would only warn and put in nothing."""
     problems = []
     for name, definition in definitions.items():
-        required, _optional = interpolation.variables([definition, overrides.get(name, {})])
+        override = overrides.get(name, {})
+        required, _optional = interpolation.variables([definition, override])
+        by_user, _optional = interpolation.variables(override)
         for variable in sorted(required - set(env_names)):
             near = closest(variable, env_names)
+            where = "mediastack_overrides" if variable in by_user else services[name].path
             problems.append(
-                f"{services[name].path}: {name} uses ${{{variable}}}, which is not set; "
+                f"{where}: {name} uses ${{{variable}}}, which is not set; "
                 + (f"did you mean ${{{near}}}?" if near else "add it to mediastack_env")
             )
     return problems

@@ -22,6 +22,8 @@ OWN_NAMES = {
     "COMPOSE_PROJECT_NAME": "mediastack_project_name",
     "COMPOSE_FILE": "mediastack_compose_files",
 }
+# Linux hands a program no text that is longer than 128 KiB, name included (MAX_ARG_STRLEN).
+MAX_BYTES = 120000
 _FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_")
 
 
@@ -35,8 +37,9 @@ def check_name(name):
     Raises:
         EnvError: with the reason and the setting to use instead.
     """
-    if not isinstance(name, str) or not NAME.match(name):
-        raise EnvError(f"{name!r} is not a name: letters, digits and _ only, and no digit first")
+    if not isinstance(name, str) or not NAME.match(name) or len(name) > 255:
+        text_of = repr(name) if len(name) < 60 else f"{name[:40]!r}…"
+        raise EnvError(f"{text_of} is not a name: letters, digits and _ only, no digit first, 255 at most")
     if name in OWN_NAMES:
         raise EnvError(f"{name} is written from {OWN_NAMES[name]}; set that instead")
     if name.startswith(_FOREIGN_PREFIXES):
@@ -72,6 +75,8 @@ def quote(value):
                 f"the character {character!r} at position {position} cannot be in an environment file: "
                 "a value is one line of text"
             )
+    if len(plain.encode("utf-8")) > MAX_BYTES:
+        raise EnvError(f"is longer than {MAX_BYTES} bytes, which no program's environment takes")
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$") + '"'
 
 

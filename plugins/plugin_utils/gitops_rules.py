@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 
 from . import path_rules
@@ -12,11 +11,13 @@ from .setting_types import shown
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[A-Za-z0-9_./+@-]{1,200}")
-# What git would start a program for, or take for an option.
-_URL = re.compile(r"(?:https?|ssh|git|file)://\S+|[A-Za-z0-9_.-]+@[A-Za-z0-9.\[\]:_-]+:\S+|/\S+")
+# Nothing that git would start a program for, or that it or ssh would take for an option.
+_URL = re.compile(r"(?:https?|ssh|git|file)://(?!-)\S+|[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9.\[\]:_-]+:\S+|/\S+")
 _WITH_PASSWORD = re.compile(r"https?://[^/@]*@")
 _SIGNER = re.compile(r"(?!#)\S+ (?:.+ )?(?:ssh|sk-ssh|ecdsa|sk-ecdsa)[A-Za-z0-9@.-]* [A-Za-z0-9+/=]{20,}(?: .*)?")
 _KNOWN_HOST = re.compile(r"(?:@cert-authority )?[^\s#]\S* [a-z0-9@.-]+ [A-Za-z0-9+/=]{20,}(?: .*)?")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
+_PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}|/[A-Za-z0-9/._+@-]{1,250}[A-Za-z0-9]")
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 
@@ -42,7 +43,8 @@ class GitopsRules:
 
     @staticmethod
     def _check_gitops_inventory(value, errors):
-        if not value or posixpath.isabs(value) or ".." in value.split("/") or value.startswith("-"):
+        odd = not value or value != value.strip() or value[0] in "-/" or len(value) > 1000
+        if odd or ".." in value.split("/"):
             errors.append(f"{shown(value)} is no path below the root of the repository, such as inventory.yml.")
         return value
 
@@ -82,10 +84,37 @@ class GitopsRules:
         return value
 
     @staticmethod
-    def _check_gitops_path(value, errors):
+    def _check_gitops_ssh_key_file(value, errors):
         return path_rules.check_path(value, errors) if value else value
 
-    _check_gitops_ssh_key_file = _check_gitops_path
-    _check_gitops_vault_password_file = _check_gitops_path
-    _check_gitops_age_key_file = _check_gitops_path
-    _check_gitops_textfile_directory = _check_gitops_path
+    _check_gitops_vault_password_file = _check_gitops_ssh_key_file
+    _check_gitops_age_key_file = _check_gitops_ssh_key_file
+    _check_gitops_textfile_directory = _check_gitops_ssh_key_file
+
+    @staticmethod
+    def _check_gitops_path(value, errors):
+        before = len(errors)
+        value = path_rules.check_directory(value, errors) if value else value
+        # git's and ssh's own files name it, each with signs of its own, and so does a crontab.
+        if value and len(errors) == before and not _PLAIN_PATH.fullmatch(value):
+            errors.append(f"{shown(value)} holds more than letters, digits and / . _ + @ -. Choose a plainer path.")
+        return value
+
+    @staticmethod
+    def _check_gitops_python(value, errors):
+        if not _PROGRAM.fullmatch(value):
+            errors.append(f"{shown(value)} is no name or absolute path of a Python, such as python3.12.")
+        return value
+
+    @staticmethod
+    def _check_gitops_pip_arguments(value, errors):
+        if any(not word.strip() for word in value):
+            errors.append("one is empty. Remove it.")
+        return value
+
+    @staticmethod
+    def _check_gitops_pip_packages(value, errors):
+        for package in value:
+            if not package.strip() or package.startswith("-"):
+                errors.append(f"{shown(package)} is no package. Options go into mediastack_gitops_pip_arguments.")
+        return value

@@ -32,6 +32,8 @@ _SYSTEM = re.compile(
 )
 # They end Compose's short syntax, COMPOSE_FILE's list or a variable's name.
 _FORBIDDEN = (":", ",", "$", "\\")
+# Linux's for one name, and for a whole path less what lies below it.
+_NAME_BYTES, _PATH_BYTES = 255, 2048
 
 
 def check_path(value, errors):
@@ -49,6 +51,16 @@ def check_path(value, errors):
     if found:
         errors.append(
             f"{shown(value)} holds {' and '.join(found)}, which Docker Compose reads as its own. Choose another path."
+        )
+        return value
+    found = [mark for mark in ("{{", "{%") if mark in value]
+    if found:
+        errors.append(f"{shown(value)} holds {found[0]}, which begins a template that nothing filled in. Remove it.")
+        return value
+    sizes = [len(part.encode("utf-8", "replace")) for part in value.split("/")]
+    if max(sizes) > _NAME_BYTES or sum(sizes) + len(sizes) > _PATH_BYTES:
+        errors.append(
+            f"{shown(value)} is too long: {_NAME_BYTES} bytes for one name, {_PATH_BYTES} in all. Choose another."
         )
         return value
     if ".." in value.split("/"):

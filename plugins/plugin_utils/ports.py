@@ -101,8 +101,8 @@ def of_service(service, specs, chosen, bind_addresses, loopback_ui, member):
                 raise RenderError(
                     f"mediastack_ports.{service}.{name}: {service} has no such port{did_you_mean(name, specs)}"
                 )
-    elif mine is not None and not specs:
-        raise RenderError(f"mediastack_ports.{service} is {mine!r}: {service} publishes no port")
+    elif mine is not None and all(normalize(spec)["expose"] == "none" for spec in specs.values()):
+        raise RenderError(f"mediastack_ports.{service} is {mine!r}: {service} publishes no port. Remove it")
     ports = []
     for name, spec in specs.items():
         spec = normalize(spec)

@@ -73,7 +73,8 @@ class Renderer:
             RenderError: every problem found, and what the engine would refuse.
         """
         rendered = self.render(settings, task_vars, templar, selection)
-        refused = stack_lint.refusals(stack_lint.model_of(rendered.catalogue, rendered.stack, settings))
+        model = stack_lint.model_of(rendered.catalogue, rendered.stack, settings)
+        refused = stack_lint.refusals(model, rendered.stack.effective)
         if refused:
             raise RenderError(refused)
         return self.build(rendered, settings, templar)

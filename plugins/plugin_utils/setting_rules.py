@@ -4,20 +4,22 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import zoneinfo
 
-from . import envfile
+from . import envfile, override_rules
 from .change_rules import ChangeRules
 from .closest import hint
 from .ingress_rules import IngressRules
 from .notify_rules import NotifyRules
-from .setting_types import CastError, shown, to_bool, to_number, to_text
+from .setting_types import CastError, number_as_text, shown, to_bool, to_number, to_text
 
-TOKEN = "@@mediastack:"  # what only the collection's own templates may hold
 MIN_COMPOSE = (2, 20, 3)
 _DAY = 86400
+# Of an IPv6 address: the name of an interface. Python takes any text.
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{0,15}")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 IMAGE = re.compile(
     rf"(?:{_NAME}(?::[0-9]+)?/)?[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*)*"
@@ -55,7 +57,7 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
 
     def _check_timezone(self, value, errors):
         if not value or value.startswith(("/", ".")) or not _is_timezone(value):
-            zones = {zone.lower(): zone for zone in zoneinfo.available_timezones()}
+            zones = _zones()
             if not zones:  # a controller without the tz database cannot say; the host can
                 return value
             found = zones.get(value.lower())
@@ -142,6 +144,7 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
         return value
 
     def _check_overrides(self, value, errors):
+        result = dict(value)
         for service, keys in value.items():
             self._refer(service, "services", "a service", errors)
             if not isinstance(keys, dict):
@@ -150,7 +153,11 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
                 errors.append(
                     f"{service}: x-mediastack is not a Compose key. Put it in a service file of your own (services/)."
                 )
-        return value
+            else:
+                found = override_rules.problems(service, keys)
+                errors += found
+                result[service] = keys if found else override_rules.as_texts(keys)
+        return result
 
     def _check_env(self, value, errors):
         result = {}
@@ -160,13 +167,10 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
             except envfile.EnvError as error:
                 errors.append(f"{error}.")
                 continue
-            if text is None or isinstance(text, (dict, list)):
-                errors.append(f"{name}: the value (not shown) is not a text, a number or a truth value.")
-                continue
             try:
-                envfile.quote(text)
-                result[name] = envfile.text(text)
-            except envfile.EnvError as error:
+                result[name] = number_as_text(text) or to_text(text, secret=True)
+                envfile.quote(result[name])
+            except (CastError, envfile.EnvError) as error:
                 errors.append(f"{name}: {error}.")
         return result
 
@@ -181,11 +185,15 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
                 continue
             if not result[name] or not result[name].isprintable():
                 errors.append(f"{name}: the value (not shown) is empty or holds a character that cannot be printed.")
+            elif {"'", '"'} <= set(result[name]) and {result[name][0], result[name][-1]} & {"'", '"'}:
+                errors.append(f"{name}: the value (not shown) has ' and \", one of them at an end: no INI file can.")
         return result
 
     def _check_project_name(self, value, errors):
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
-            errors.append(f"{shown(value)} is not a Compose project name: lower-case letters, digits, - and _ only.")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", value):
+            errors.append(
+                f"{shown(value)} is not a Compose project name: lower-case letters, digits, - and _ only, 63 at most."
+            )
         return value
 
     def _check_container_prefix(self, value, errors):
@@ -203,6 +211,8 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
             except ValueError:
                 errors.append(f"{shown(text)} is not an IP address of the host. Write one such as 192.168.1.10.")
                 continue
+            if "%" in text:
+                errors.append(f"{shown(text)} has a zone (%), which Docker cannot publish on. Write another address.")
             if address.is_multicast:
                 errors.append(f"{text} is a multicast address. Write an address of the host.")
             addresses.append(address)
@@ -236,7 +246,8 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
             try:
                 network = ipaddress.IPv4Network(value)
             except ValueError as error:
-                errors.append(f"{shown(value)} is not an IPv4 network such as 172.28.0.0/24 ({error}).")
+                reason = f" ({error})" if len(value) < 50 else ""
+                errors.append(f"{shown(value)} is not an IPv4 network such as 172.28.0.0/24{reason}.")
                 return value
             if not network.is_private or not 8 <= network.prefixlen <= 26:
                 errors.append(f"{value} must be a private network of /8 to /26: every service needs an address.")
@@ -288,6 +299,9 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
             errors.append(f"{shown(value)} is not a size such as 500k, 10m or 1g.")
         return value
 
+    def _check_healthcheck_interval(self, value, errors):
+        return _between(value, 0, 3600, errors, "seconds")
+
     def _check_log_max_file(self, value, errors):
         return _between(value, 1, 1000, errors, "a number of files")
 
@@ -320,10 +334,17 @@ def _between(value, least, most, errors, meaning):
 def _addresses(value, errors):
     for address in value:
         try:
-            ipaddress.ip_address(address)
+            if not _ZONE.fullmatch(str(getattr(ipaddress.ip_address(address), "scope_id", None) or "")):
+                raise ValueError(address)
         except ValueError:
             errors.append(f"{shown(address)} is not an IP address such as 192.168.1.1.")
     return value
+
+
+@functools.cache
+def _zones():
+    """All zones, by their name in lower case."""
+    return {zone.lower(): zone for zone in zoneinfo.available_timezones()}
 
 
 def _is_timezone(name):
@@ -338,12 +359,3 @@ def _zone_hint(name, zones):
     city = name.lower().replace(" ", "_").rpartition("/")[2]
     found = sorted(zone for zone in zones.values() if zone.lower().rpartition("/")[2] == city)
     return f"Did you mean {found[0]}?" if found else hint(name, list(zones.values()), "Names look like Europe/Berlin.")
-
-
-def tokens_in(value):
-    """Whether a value holds, at any depth, the mark that only the collection's own templates may use."""
-    if isinstance(value, dict):
-        return any(tokens_in(key) or tokens_in(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(tokens_in(item) for item in value)
-    return isinstance(value, str) and TOKEN in value

@@ -8,6 +8,7 @@ not one either, and nothing is read as Python source.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -17,6 +18,8 @@ from ansible.module_utils.parsing.convert_bool import BOOLEANS_FALSE, BOOLEANS_T
 from .closest import hint
 
 _SHOWN = 80
+# Of a whole number: enough for every setting, and Python itself refuses to write out more than 4300.
+MAX_DIGITS = 18
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -28,7 +31,12 @@ def shown(value, secret=False):
     """The value as an error message may show it: shortened, and not at all when it is secret."""
     if secret:
         return "the value (not shown)"
-    text = repr(value) if not isinstance(value, str) else '"' + value.encode("unicode_escape").decode() + '"'
+    try:
+        text = repr(value) if not isinstance(value, str) else '"' + value.encode("unicode_escape").decode() + '"'
+    except (ValueError, RecursionError):
+        return "the value (too large to be shown)"
+    # What a map or a list holds is not quoted by `repr` where it cannot be encoded.
+    text = text.encode("ascii", "backslashreplace").decode() if not text.isprintable() else text
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
@@ -77,14 +85,23 @@ def to_text(value, secret=False):
         raise CastError(
             f"{shown(value, secret)} is a number, not a text. Put it in quotes (YAML reads 002 as 2 and 1.10 as 1.1)"
         )
-    raise CastError(f"{shown(value, secret)} is {_kind(value)}, not a text")
+    raise CastError(f"{shown(value, secret)} is {kind(value)}, not a text")
+
+
+def number_as_text(value):
+    """A finite number as the text that it is written as; `None` for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    return None
 
 
 def to_number(value, secret=False):
     """A whole number, also when it comes as digits (``-e`` and the environment know only text)."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
+        if abs(value) < 10**MAX_DIGITS:
+            return value
+        raise CastError(f"{shown(value, secret)} has more than {MAX_DIGITS} digits")
+    if isinstance(value, str) and re.fullmatch(rf"-?[0-9]{{1,{MAX_DIGITS}}}", value.strip()):
         return int(value)
     raise CastError(f"{shown(value, secret)} is not a whole number")
 
@@ -108,7 +125,7 @@ def to_list(value, secret=False):
         if value.lstrip().startswith("["):
             return _parsed(value, list, "a list", secret)
         return [item.strip() for item in value.split(",") if item.strip()]
-    raise CastError(f"{shown(value, secret)} is {_kind(value)}, not a list. Write [one, two]")
+    raise CastError(f"{shown(value, secret)} is {kind(value)}, not a list. Write [one, two]")
 
 
 def to_dict(value, secret=False):
@@ -116,10 +133,10 @@ def to_dict(value, secret=False):
     if isinstance(value, str):
         value = _parsed(value, dict, "a map", secret) if value.strip() else {}
     if not isinstance(value, Mapping):
-        raise CastError(f"{shown(value, secret)} is {_kind(value)}, not a map. Write {{name: value}}")
+        raise CastError(f"{shown(value, secret)} is {kind(value)}, not a map. Write {{name: value}}")
     for key in value:
         if not isinstance(key, str):
-            raise CastError(f"the key {shown(key)} is {_kind(key)}, not a name. Put it in quotes")
+            raise CastError(f"the key {shown(key)} is {kind(key)}, not a name. Put it in quotes")
     return dict(value)
 
 
@@ -138,13 +155,18 @@ def _parsed(text, kind, title, secret):
     return value
 
 
-def _kind(value):
+def kind(value):
+    """What a value is, in words: `a map`, `a date`."""
     if isinstance(value, Mapping):
         return "a map"
     if isinstance(value, (list, tuple)):
         return "a list"
     if isinstance(value, bool):
         return "a truth value"
+    if isinstance(value, str):
+        return "a text"
     if isinstance(value, (int, float)):
         return "a number"
+    if value is None:
+        return "nothing"
     return "a date" if hasattr(value, "isoformat") else f"a {type(value).__name__}"

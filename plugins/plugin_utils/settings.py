@@ -17,9 +17,17 @@ import re
 
 import yaml
 
-from . import ingress_rules, path_rules, setting_rules, setting_sources, vpn_rules
+from . import (
+    ingress_rules,
+    override_rules,
+    path_rules,
+    setting_rules,
+    setting_sources,
+    text_rules,
+    vpn_rules,
+)
 from .closest import closest, near_miss
-from .plain_values import origin, plain, protect
+from .plain_values import misread, origin, plain, protect
 from .setting_sources import PREFIX, Given
 from .setting_types import CastError, cast
 
@@ -249,7 +257,7 @@ class _Resolution:
             if setting_sources.is_not_a_setting(name):
                 continue
             word = name[len(PREFIX) :]
-            near = _SYNONYMS.get(word) or near_miss(word, short)
+            near = _SYNONYMS.get(word) or near_miss(word.lower(), short)
             where = origin(task_vars[name])
             subject = f"{name} ({where})" if where else name
             if near:
@@ -273,10 +281,26 @@ class _Resolution:
                 self.failed.discard(name)
                 try:
                     value = plain(template(task_vars[name]))
+                    odd = misread(task_vars[name], *self.numbers(name))
                 except Exception as error:  # the user's lookups and filters may raise anything
                     self.error(name, f"cannot be read: {self.reason(name, error)}")
                 else:
                     self.take(name, value)
+                    for place, written, number in [] if name in self.failed else odd:
+                        self.error(name, self.otherwise(name, place, written, number))
+
+    def numbers(self, name):
+        """Where numbers are meant in a setting, as `misread` asks for it; elsewhere each is refused for what it is."""
+        if name == PREFIX + "overrides":
+            return False, override_rules.EXACT
+        return self.spec[name]["type"] == "int" or name in (PREFIX + "ports", PREFIX + "env"), ()
+
+    def otherwise(self, name, place, written, number):
+        """The sentence about a number that YAML reads otherwise than it is written."""
+        begin = f"{place}: " if place else ""
+        if self.spec[name].get("no_log"):
+            return f"{begin}the value (not shown) is another number to YAML, as 0755 is 493. Quote it."
+        return f"{begin}{written} is the number {number} to YAML. Write what is meant, or quote it."
 
     def templating(self, task_vars, templar):
         """A function that templates one value, with the host's variables and all settings so far."""
@@ -303,11 +327,10 @@ class _Resolution:
         for name, option in self.spec.items():
             if name in self.failed or name not in self.given:
                 continue
-            value, problems = self.values[name], []
-            if setting_rules.tokens_in(value):
-                problems.append(
-                    f"holds {setting_rules.TOKEN}, which only the collection's own templates may. Remove it."
-                )
+            value = self.values[name]
+            problems = text_rules.problems(name[len(PREFIX) :], option, value)
+            if problems:
+                pass
             elif option["type"] == "path":
                 if value:
                     value = path_rules.check_directory(value, problems)

@@ -31,9 +31,17 @@ def lint(model):
     return sorted(set(found), key=lambda finding: (LEVELS.index(finding.level), finding))
 
 
-def refusals(model):
-    """The errors for which a deployment must not begin, as sentences."""
-    return sorted({finding.text for finding in _strict(model) if finding.level == ERROR})
+def refusals(model, overrides=None):
+    """The errors for which a deployment must not begin, as sentences.
+
+    What comes from *overrides* (service → override) begins with the setting that it stands in.
+    """
+    return sorted({_named(finding, overrides or {}) for finding in _strict(model) if finding.level == ERROR})
+
+
+def _named(finding, overrides):
+    key = finding.where.partition(".")[0]
+    return f"mediastack_overrides: {finding.text}" if key in overrides.get(finding.service, {}) else finding.text
 
 
 def _strict(model):

@@ -18,6 +18,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.leak_judge impo
 
 from . import vpn_providers as vp
 from .closest import hint
+from .setting_types import shown
 
 _PREFIX = "mediastack_"
 _IVPN_ACCOUNT = re.compile(r"(i|ivpn)-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}-[a-zA-Z0-9]{4}")
@@ -37,7 +38,7 @@ def normalized(values):
     result = dict(values)
     for name, value in values.items():
         if name.startswith(_PREFIX + "vpn_") and isinstance(value, str):
-            result[name] = value if name == _PREFIX + vp.PASSWORD else value.strip()
+            result[name] = value if name in (_PREFIX + vp.PASSWORD, _PREFIX + vp.PASSPHRASE) else value.strip()
     for name in (_PREFIX + "vpn_provider", _PREFIX + "vpn_port_forwarding_provider"):
         provider = result[name].lower()
         result[name] = vp.ALIASES.get(provider, provider)
@@ -136,7 +137,7 @@ class _Rules:
             names = [*vp.PROVIDERS, *vp.ALIASES]
             self.error(
                 "vpn_provider",
-                f'"{name}" is not a provider of gluetun{f" ({why})" if why else ""}. {hint(name, names)}',
+                f"{shown(name)} is not a provider of gluetun{f' ({why})' if why else ''}. {hint(name, names)}",
             )
 
     def credentials(self, name, kind, provider):
@@ -164,14 +165,18 @@ class _Rules:
 
     def fields(self):
         """The form of every field that is given, whatever the provider."""
+        # Also with WireGuard: port forwarding may need the login.
+        for field in _ONE_LINE:
+            if any(character in self.get(field) for character in "\0\r\n"):
+                self.error(field, "holds a line end or a NUL (the value is not shown).")
         if self.get("vpn_type") == "wireguard":
             for field in (vp.PRIVATE_KEY, vp.PUBLIC_KEY, vp.PRESHARED_KEY):
                 self.key(field)
             for address in self.get(vp.ADDRESSES):
-                try:
-                    ipaddress.ip_interface(address)
-                except ValueError:
-                    self.error(vp.ADDRESSES, f'"{address}" is not an address with prefix length such as 10.64.0.2/32.')
+                if not _is_interface(address):
+                    self.error(
+                        vp.ADDRESSES, f"{shown(address)} is not an address with prefix length such as 10.64.0.2/32."
+                    )
             self.endpoint()
             return
         for field in (vp.CERT, vp.KEY, vp.ENCRYPTED_KEY):
@@ -180,9 +185,6 @@ class _Rules:
                     pem_body(self.get(field))
                 except (ValueError, binascii.Error):
                     self.error(field, "is neither PEM text nor its base64 body (the value is not shown).")
-        for field in _ONE_LINE:
-            if any(character in self.get(field) for character in "\0\r\n"):
-                self.error(field, "holds a line end or a NUL (the value is not shown).")
         if self.get(vp.CUSTOM_CONFIG):
             self.custom_config(self.get(vp.CUSTOM_CONFIG))
 
@@ -206,11 +208,12 @@ class _Rules:
         ip, port = self.get(vp.ENDPOINT_IP), self.get(vp.ENDPOINT_PORT)
         if ip:
             try:
-                ipaddress.ip_address(ip)
+                if "%" in ip or not ipaddress.ip_address(ip):
+                    raise ValueError(ip)
             except ValueError:
                 self.error(
                     vp.ENDPOINT_IP,
-                    f'"{ip}" is not an IP address. Write the address that the name stands for.',
+                    f"{shown(ip)} is not an IP address. Write the address that the name stands for.",
                 )
         if not 0 <= port <= 65535:
             self.error(vp.ENDPOINT_PORT, f"{port} is not a port from 1 to 65535.")
@@ -256,9 +259,10 @@ class _Rules:
             elif name == vp.CUSTOM and len(chosen) > 1:
                 self.error(field, "takes one name with the provider custom.")
             for item in chosen:
-                if "," in item or not item.isprintable():
+                if "," in item or not item.strip() or not item.isprintable():
                     self.error(
-                        field, f'"{item!a}" holds a comma or a character that cannot be printed. One name an entry.'
+                        field,
+                        f"{shown(item)} is blank, or holds a comma or what cannot be printed. Write one name an entry.",
                     )
 
     def subnets(self):
@@ -270,8 +274,8 @@ class _Rules:
                 network = ipaddress.ip_network(subnet, strict=False)
             except ValueError:
                 network = None
-            if network is None or "/" not in subnet:
-                self.error("vpn_local_subnets", f'"{subnet}" is not a network such as 192.168.1.0/24.')
+            if network is None or "/" not in subnet or "%" in subnet:
+                self.error("vpn_local_subnets", f"{shown(subnet)} is not a network such as 192.168.1.0/24.")
             elif network.network_address.is_unspecified:
                 self.error(
                     "vpn_local_subnets", f'"{subnet}" is the whole internet, past the VPN. Name your network at home.'
@@ -290,7 +294,9 @@ class _Rules:
     def port_forwarding(self, name, kind, provider):
         other = self.get("vpn_port_forwarding_provider")
         if other and other not in vp.FORWARDING:
-            self.error("vpn_port_forwarding_provider", f'"{other}" forwards no ports. {hint(other, vp.FORWARDING)}')
+            self.error(
+                "vpn_port_forwarding_provider", f"{shown(other)} forwards no ports. {hint(other, vp.FORWARDING)}"
+            )
             return
         if other and name not in (vp.CUSTOM, other):
             self.error(
@@ -367,8 +373,9 @@ class _Rules:
 
 
 def _is_interface(address):
+    # Python takes any text as the zone of an IPv6 address.
     try:
-        return bool(ipaddress.ip_interface(address))
+        return "%" not in address and bool(ipaddress.ip_interface(address))
     except ValueError:
         return False
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 import render_harness as h
+import yaml
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
@@ -275,7 +276,7 @@ def test_members_cannot_have_a_network_of_their_own(world, key):
     message = problems(world.bundle, mediastack_vpn_services=["app"], **h.VPN)
     assert f"cannot have {key.partition(':')[0]}" in message
     name, _colon, value = key.partition(": ")
-    message = problems(world.bundle, mediastack_overrides={"qbittorrent": {name: value}}, **h.VPN)
+    message = problems(world.bundle, mediastack_overrides={"qbittorrent": {name: yaml.safe_load(value)}}, **h.VPN)
     assert f"mediastack_overrides.qbittorrent.{name}: qbittorrent lives in gluetun's network namespace" in message
 
 

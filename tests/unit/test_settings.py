@@ -148,13 +148,13 @@ def test_inventory_may_refer_to_settings_that_have_only_defaults(run):
 def test_environment_and_config_are_never_templated(run):
     found = run(
         'mediastack_env: {A: "{{ mediastack_admin_user }}", B: "a{{ 7 * 7 }}b"}\n'
-        'mediastack_overrides: {sonarr: {labels: "{{ mediastack_secrets.sonarr_api_key }}"}}\n',
+        'mediastack_overrides: {sonarr: {labels: {a: "{{ mediastack_secrets.sonarr_api_key }}"}}}\n',
         {"MEDIASTACK_SECRETS": '{"sonarr_api_key": "{{ 7 * 7 }}"}'},
         config="admin_user: admin\n",
     )
     assert found.values["mediastack_env"] == {"A": "admin", "B": "a49b"}
     assert found.values["mediastack_secrets"] == {"sonarr_api_key": "{{ 7 * 7 }}"}
-    assert found.values["mediastack_overrides"] == {"sonarr": {"labels": "{{ 7 * 7 }}"}}
+    assert found.values["mediastack_overrides"] == {"sonarr": {"labels": {"a": "{{ 7 * 7 }}"}}}
 
 
 def test_values_are_pythons_own_types(run):

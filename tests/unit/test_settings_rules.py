@@ -162,7 +162,7 @@ def test_library_and_downloads_may_not_hold_each_other():
         ("services", None, {}),
         ("ports", {"sonarr": "8990", "traefik": {"https": 443}}, {"sonarr": 8990, "traefik": {"https": 443}}),
         ("images", {"sonarr": "reg.example.org:5000/a/b:1@sha256:" + "0" * 64}, None),
-        ("env", {"A": "ü $x '\" #", "B": 1, "C": True}, {"A": "ü $x '\" #", "B": "1", "C": "true"}),
+        ("env", {"A": "ü $x '\" #", "B": 1, "C": "1.10"}, {"A": "ü $x '\" #", "B": "1", "C": "1.10"}),
         ("bind_addresses", ["0.0.0.0", "::1"], ["0.0.0.0", "::1"]),
         ("base_path", "/volume1//media stack/", "/volume1/media stack"),
         ("base_path", "/mnt/user/mediastack", None),

@@ -349,6 +349,7 @@ def test_nothing_is_wrong_with_what_ships(world, vpn, without):
 def test_rendering_refuses_what_the_engine_would(world, overrides, text):
     with pytest.raises(RenderError) as caught:
         world.bundle(**h.VPN, mediastack_overrides=overrides)
+    text = f"mediastack_overrides: {text}"
     assert any(problem.startswith(text) for problem in caught.value.problems), caught.value.problems
 
 
