@@ -72,7 +72,7 @@ PATHS = [
 PLACES = [
     (path, path, None)
     for path in (
-        "/", "//", "/.", "/home", "/home/alice", "/home/alice/", "/root", "/srv", "/srv/", "/volume1", "/mnt/user",
+        "/", "//", "/.", "/home", "/home/alice", "/home/alice/", "/./root", "/srv", "/srv/", "/volume1", "/mnt/user",
         "/etc", "/etc/mediastack", "/proc/self/root/srv/x", "/sys/x", "/dev/shm/x", "/boot/x", "/usr/local/x",
         "/var/lib", "/var/lib/docker/x", "/var/run/x", "/run/x", "/tmp", "/mnt/disk1", "/share/CACHEDEV1_DATA",
     )  # noqa: S108 (none of them is made)
