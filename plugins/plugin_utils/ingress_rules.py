@@ -9,7 +9,8 @@ import re
 from .setting_types import CastError, shown, to_text
 
 _MAIL = re.compile(r"[A-Za-z0-9.!#%&'*+/=?^_{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]*")
+_PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PEM = re.compile(r"\s*-----BEGIN [A-Z0-9 ]+-----\r?\n[ -~\r\n]+-----END [A-Z0-9 ]+-----\s*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._~/-]*)?")
 # The SDK of Amazon reads these by itself, and knows no files for them.
@@ -87,6 +88,12 @@ def check(values):
     if tls == "files":
         _check_files(values, errors, warnings)
     elif values[PREFIX + "tls_cert"] or values[PREFIX + "tls_key"]:
+        # Nobody reads them yet: what is no PEM text is a slip, and is said before it is needed.
+        errors += [
+            (PREFIX + name, "the value (not shown) is no PEM text (-----BEGIN …). Write it after `|`, or look it up.")
+            for name in ("tls_cert", "tls_key")
+            if values[PREFIX + name] and not _PEM.fullmatch(values[PREFIX + name])
+        ]
         unused = f"not used: mediastack_tls is {tls}. Set mediastack_tls: files to use it."
         warnings.append((PREFIX + "tls_cert", unused))
     if tls in ("acme_dns", "acme_http"):

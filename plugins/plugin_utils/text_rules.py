@@ -11,7 +11,7 @@ _DEEPEST = 50
 # The beginnings of Jinja's expressions and statements: a value that holds them was meant to be templated, and was not.
 _TEMPLATE = ("{{", "{%")
 # Texts of several lines, and what others choose: passed on as files, byte for byte.
-_AS_IT_IS = ("vpn_openvpn_", "gitops_gpg_keys")
+_AS_IT_IS = ("vpn_openvpn_", "gitops_gpg_keys", "tls_cert", "tls_key")
 
 
 def problems(short, option, value):

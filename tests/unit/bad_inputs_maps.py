@@ -209,7 +209,29 @@ _OVERRIDES = [
     ("a port", {"sonarr": {"ports": [8080]}}, {"sonarr": {"ports": ["8080"]}}),
 ]
 
+# What Traefik is given for a DNS provider, each as a file.
+_CREDENTIALS = [
+    ("small letters", {"cf_token": "x"}, None),
+    ("blank in the name", {"CF TOKEN": "x"}, None),
+    ("equals in the name", {"CF=TOKEN": "x"}, None),
+    ("digit first", {"5CF": "x"}, None),
+    ("no name", {"": "x"}, None),
+    ("line end in the name", {"CF\nTOKEN": "x"}, None),
+    ("command in the name", {"$(touch " + CANARY + ")": "x"}, None),
+    ("path in the name", {"../CF": "x"}, None),
+    ("empty", {"CF_TOKEN": ""}, None),
+    ("line end", {"CF_TOKEN": "a\nb"}, None),
+    ("NUL", {"CF_TOKEN": "a\0b"}, None),
+    ("escape", {"CF_TOKEN": "a\x1bb"}, None),
+    ("right to left", {"CF_TOKEN": "a\u202eb"}, None),
+    ("nothing", {"CF_TOKEN": None}, None),
+    ("list", {"CF_TOKEN": ["x"]}, None),
+    ("map", {"CF_TOKEN": {"a": "x"}}, None),
+    ("no file for it", {"AWS_ACCESS_KEY_ID": "x"}, None),
+    ("twice", {"CF_TOKEN": "x", "CF_TOKEN_FILE": "x"}, None),
+]
 MAPS = {
+    "acme_credentials": _CREDENTIALS,
     "services": _SERVICES,
     "ports": _PORTS,
     "images": _IMAGES,
