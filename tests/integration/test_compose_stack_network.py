@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from compose_stack_lab import QUICK, docker, until
@@ -13,16 +12,12 @@ from compose_stack_lab import QUICK, docker, until
 from ansible_collections.homelab.mediastack.plugins.module_utils import engine_state, netns
 
 VERSIONS = [pytest.param("2.20.3", marks=pytest.mark.long), None]
-REPAIR_SECONDS = 10
 
 
 def repaired(lab, actions):
-    """A run after gluetun was disturbed: what it did, and how long it took."""
+    """A run after gluetun was disturbed, and what it did. How long it may take is held by tests that run alone."""
     forecast = lab.run(check=True)
-    started = time.monotonic()
     result = lab.run()
-    took = time.monotonic() - started
-    assert took < REPAIR_SECONDS
     assert result["changed"] is True
     assert result["actions"] == forecast["actions"]
     assert {name: one["action"] for name, one in result["services"].items()} == actions
