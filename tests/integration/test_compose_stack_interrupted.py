@@ -167,9 +167,8 @@ def test_second_run_stops_with_the_holders_name(lab):
     holder = lab.start_process()
     record = lab.path / ".mediastack" / "run.json"
     until(lambda: json.loads(record.read_text())["pid"] == holder.pid)
-    started = time.monotonic()
     result, error = lab.attempt(lock_timeout=1)
-    assert time.monotonic() - started < 4
+    assert holder.poll() is None, "it gave up before the other one was done"
     assert f"process {holder.pid} on " in error and "compose_stack state=present" in error
     assert json.loads(record.read_text())["started"] in error and "lock_timeout" in error
     assert result["changed"] is False
@@ -207,6 +206,7 @@ def test_deadline_of_an_external_call(lab, monkeypatch):
 
     started = time.monotonic()
     result, error = stack.run(lab.request(), lab.docker)
-    assert time.monotonic() - started < 10
+    # A machine that is busy is no failure; ten minutes are what a docker that hangs would cost.
+    assert time.monotonic() - started < 60
     assert "did not end within 1 s" in error
     assert result["changed"] is False
