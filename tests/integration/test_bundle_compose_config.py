@@ -37,7 +37,11 @@ def compose(bundle, directory):
     tokens = store.tokens(store.resolve(bundle["secrets"], check_mode=True), "127.0.0.1", images)
     hashes = dict.fromkeys(bundle["services"], "0" * 64)
     for entry in bundle["files"]:
-        path = directory / pathlib.PurePath(entry["path"]).relative_to(bundle["project"]["path"])
+        place = pathlib.PurePath(entry["path"])
+        # Traefik's routes lie in its configuration, of which Compose knows nothing.
+        if not place.is_relative_to(bundle["project"]["path"]):
+            continue
+        path = directory / place.relative_to(bundle["project"]["path"])
         path.parent.mkdir(exist_ok=True)
         path.write_text(tokens(entry["content"], entry.get("encoding") or secret_store.encoding_for(path.name), hashes))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
@@ -57,6 +61,8 @@ def sound(project, bundle):
     assert "@@mediastack:" not in json.dumps(project) and "x-mediastack" not in json.dumps(project)
     seen = {}
     made = {entry["path"] for entry in bundle["directories"]}
+    # A file's directory is made with it.
+    made |= {str(pathlib.PurePath(entry["path"]).parent) for entry in bundle["files"]}
     for name, service in services.items():
         entry = bundle["services"][name]
         assert service["image"] == entry["image"]
