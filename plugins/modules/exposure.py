@@ -219,7 +219,8 @@ def main():
         error = str(failure)
     result = dict(look.result(), duration_ms=round((time.monotonic() - started) * 1000))
     if error:
-        module.fail_json(msg=error, **dict(result, passed=False))
+        result["passed"] = False
+        module.fail_json(msg=error, **result)
     if given["fail"] and not result["passed"]:
         bad = ["%s: %s" % (row["service"], row["evidence"]) for row in result["ports"] if row["state"] != "passed"]
         module.fail_json(msg="; ".join(bad) or "nothing was seen", **result)
