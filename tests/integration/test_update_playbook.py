@@ -129,7 +129,7 @@ def test_a_change_of_the_lock_alone_is_a_whole_update_and_asks_no_registry(stack
 def test_a_bad_release_goes_back_with_image_and_data_and_is_held_back(stack):
     good, version, before = running(stack)[1], version_of(stack), titles(stack)
     add_title(stack, "added by hand")
-    bad = stack.publish(TARGET, tag="1.1", fault="bad")
+    bad = stack.publish(TARGET, tag=running(stack)[0].rpartition(":")[2], fault="bad")
     others = {name: life for name, life in lives(stack).items() if name != TARGET}
     done = stack.play("update", check=False)
     assert done.returncode == 2
