@@ -25,6 +25,8 @@ PART = 16
 _DISTINCTIVE = re.compile(r"^[^\s<>-]\S{15,}$")
 _WIREGUARD = re.compile(r"^[A-Za-z0-9+/]{43}=$")
 
+CHECKOUT = str(pathlib.Path(__file__).resolve().parents[2])
+
 # What a module says to the system's log goes into a file: Python reads this at its start.
 _SYSLOG = """import os, syslog
 def _write(*words):
@@ -191,33 +193,34 @@ def private(directory):
     }
 
 
-def below(directory, *but):
-    """`(path, bytes)` of every regular file below *directory*, without what is below a path of *but*."""
-    for where, names, files in os.walk(directory):
-        names[:] = [name for name in names if os.path.join(where, name) not in but]
+def below(directory, since=0):
+    """`(path, bytes)` of every regular file below *directory* that came or changed after *since* (a time)."""
+    for where, _names, files in os.walk(directory):
         for name in files:
-            path = os.path.join(where, name)
-            if path not in but:
-                # Something that is removed meanwhile, or a socket.
-                with contextlib.suppress(OSError):
-                    if stat.S_ISREG(os.lstat(path).st_mode):
-                        yield path, pathlib.Path(path).read_bytes()
+            yield from _one(os.path.join(where, name), since)
 
 
 def left_in_tmp(since, *but):
-    """`(path, bytes)` of what is in the machine's places for temporary files, newer than *since* (a time)."""
+    """`(path, bytes)` of the files in the places for temporary ones that came or changed after *since* (a time).
+
+    By the time of the inode's change, which no copy carries over; neither below *but* nor in this checkout.
+    """
+    but = (*but, CHECKOUT)
     for place in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~/.ansible/tmp")):  # noqa: S108 - looked at only
         with contextlib.suppress(OSError):
             for entry in os.scandir(place):
                 if entry.path in but or any(each.startswith(entry.path + "/") for each in but):
                     continue
-                if entry.stat(follow_symlinks=False).st_mtime >= since:
-                    yield from below(entry.path) if entry.is_dir(follow_symlinks=False) else _one(entry.path)
+                if entry.stat(follow_symlinks=False).st_ctime >= since:
+                    inside = entry.is_dir(follow_symlinks=False)
+                    yield from below(entry.path, since) if inside else _one(entry.path, since)
 
 
-def _one(path):
+def _one(path, since):
+    # Something that is removed meanwhile, or a socket.
     with contextlib.suppress(OSError):
-        if stat.S_ISREG(os.lstat(path).st_mode):
+        seen = os.lstat(path)
+        if stat.S_ISREG(seen.st_mode) and seen.st_ctime >= since:
             yield path, pathlib.Path(path).read_bytes()
 
 
