@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 
-# $$ | ${NAME} with an optional operator | $NAME | a dollar sign that Compose cannot read
+# $$ | ${NAME}, with an optional operator and what follows it (variables, too) | $NAME | a dollar sign that Compose
+# cannot read, as where the brace is not closed
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<operator>:?[-+?])?"
+    r"\$(?:(?P<escaped>\$)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?:\}|(?P<operator>:?[-+?])(?=[^}]*\}))"
     r"|(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|)"
 )
 TOKEN = re.compile(r"@@mediastack:(?P<kind>[a-z0-9_]+)(?::(?P<name>[A-Za-z0-9_.-]+))?@@")

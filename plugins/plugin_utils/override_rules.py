@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from . import envfile, interpolation
+from . import compose_shapes, envfile, interpolation
 from .setting_types import kind, shown
 
 # Maps of text, or lists of NAME=value.
@@ -37,10 +37,7 @@ def problems(service, keys):
         where = f"{service}.{key}"
         for place, leaf in _odd(where, value):
             found.append(f"{place}: {shown(leaf)} is {kind(leaf)}, which Compose does not know. {_QUOTES}.")
-        if key in _TEXTS:
-            found += _texts(where, value)
-        elif key == "ports":
-            found += _ports(where, value)
+        found += _texts(where, value) if key in _TEXTS else compose_shapes.problems(where, key, value)
         found += [
             f"{where}: {shown(text)} has a dollar sign that Compose cannot read. Write $$ for a literal one."
             for text in interpolation.stray_dollars(value)
@@ -85,17 +82,6 @@ def _texts(where, value):
             yield f"{where}.{name}: is longer than {envfile.MAX_BYTES} bytes, which no program's environment takes."
         if isinstance(value, dict) and "=" in str(name):
             yield f"{where}: {shown(str(name))} is not a name: = ends it."
-
-
-def _ports(where, value):
-    if value is None:
-        return
-    if not isinstance(value, list):
-        yield f'{where}: {shown(value)} is {kind(value)}, not a list. Write ["127.0.0.1:8080:80"].'
-        return
-    for entry in value:
-        if isinstance(entry, bool):
-            yield f'{where}: {shown(entry)} is {kind(entry)}, not a port. Write "127.0.0.1:8080:80".'
 
 
 def as_texts(keys):
