@@ -81,6 +81,8 @@ class Secrets:
         }
         if spec.get("issue") and value is None:
             entry["issue"] = spec["issue"]
+        if spec.get("fixed"):
+            entry["fixed"] = spec["fixed"]
         if self.specs.setdefault(name, entry) != entry:
             self.problems.append(
                 f"{service.path}: the secret {name} is defined differently by another service; name it after the "
