@@ -173,7 +173,7 @@ def _check_presets(presets):
         if not isinstance(preset, dict):
             problems.append(f"{place} is {preset!r}: it must be a map")
             continue
-        keys = ("path", "format", "mode", "content", "keys")
+        keys = ("path", "format", "mode", "content", "keys", "rotate")
         problems += _unknown(f"presets[{number}]", preset, keys)
         path = preset.get("path")
         if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
@@ -184,7 +184,7 @@ def _check_presets(presets):
         if preset.get("format") == "text" and preset.get("keys"):
             problems.append(f"{place}.keys: a file of the format text has none; it is written whole or left alone")
             continue
-        for entry in preset.get("keys") or []:
+        for entry in [*(preset.get("keys") or []), *(preset.get("rotate") or [])]:
             if not isinstance(entry, dict) or not isinstance(entry.get("key"), list) or "value" not in entry:
                 problems.append(f"{place}.keys: {entry!r} must be a map with 'key' (a list) and 'value'")
             else:

@@ -15,7 +15,7 @@ import yaml
 
 from ansible_collections.homelab.mediastack.plugins.filter import dotenv
 from ansible_collections.homelab.mediastack.plugins.filter import port as port_filter
-from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, secret_store
+from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, presets, secret_store
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import render, service_files, service_meta
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import settings as setting_files
 
@@ -320,6 +320,35 @@ def test_no_password_is_handed_to_an_image_that_puts_it_on_a_command_line(everyt
     """NZBGET_PASS, from a file or not, becomes `-o ControlPassword=…`: everybody on the host reads it with ps."""
     assert not [name for name in environment(everything, "nzbget") if "NZBGET" in name]
     assert "secrets" not in compose(everything)["nzbget"]
+
+
+def test_a_rotated_secret_leaves_no_trace_of_the_old_one_in_any_file_of_an_app(everything, tmp_path):
+    """Each preset as it is written at the first start, then with other values, also where `replace` keeps site off."""
+    specs = {name: spec for name, spec in everything["secrets"].items() if spec.get("generate")}
+    (tmp_path / "project").mkdir()
+    store = secret_store.SecretStore(str(tmp_path / "project"))
+    old = {name: secret_store.generate(spec["generate"]) for name, spec in specs.items()}
+    new = {name: secret_store.generate(spec["generate"]) for name, spec in specs.items()}
+    was, tokens = store.tokens(old, "192.0.2.1"), store.tokens(new, "192.0.2.1")
+    found = [
+        dict(entry, path=f"{tmp_path}/{entry['service']}/{entry['path'].rsplit('/', 1)[1]}", owner=None, group=None)
+        for entry in everything["presets"]
+    ]
+    presets.apply(presets.plan(found, was))
+    assert presets.plan(found, was) == []
+    presets.apply(presets.plan(found, tokens, was=was))
+    holding = 0
+    for entry in found:
+        text = pathlib.Path(entry["path"]).read_text()
+        names = re.findall(
+            r"@@mediastack:([a-z0-9_]+):([A-Za-z0-9_.-]+)@@", json.dumps([entry["content"], entry["keys"]])
+        )
+        for kind, name in set(names):
+            if kind not in ("salt", "certificate") and name in specs:
+                token = f"@@mediastack:{kind}:{name}@@"
+                assert was(token) not in text and tokens(token) in text.replace("\\\\", "\\"), (entry["path"], name)
+                holding += 1
+    assert holding >= 17
 
 
 def test_every_generated_secret_has_128_bits(everything):
