@@ -43,7 +43,10 @@ def _servarr(asked, door, password, values):
     if not key:
         raise DoorError("%s: its API key is unknown" % door.service)
     headers, base = {"X-Api-Key": key}, asked.base(door)
-    version = (asked.ask(door, "GET", base + "/api", headers).json() or {}).get("current")
+    reply = asked.ask(door, "GET", base + "/api", headers)
+    if reply.status != 200:
+        raise DoorError("%s does not take its API key (%d)" % (door.service, reply.status))
+    version = (reply.json() or {}).get("current")
     path = "%s/api/%s/config/host" % (base, version)
     host = asked.ask(door, "GET", path, headers).json()
     if not isinstance(host, dict):
