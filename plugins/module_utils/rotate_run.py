@@ -62,11 +62,7 @@ class Rotate(Present):
             raise StackError("there is no usable engine here: run site first")
         if self.holding.lacking:
             return
-        if not self.idle():
-            raise StackError(
-                "rotate changes secrets and nothing else, but there is something to do here first (%s). Run site, or "
-                "plan to see all of it, then rotate" % "; ".join(self.plan.sentences()[:3] or ["files differ"])
-            )
+        self.refuse_unfinished()
         self.check_host()
         specs = self.request.bundle["secrets"]
         old = {name: self.source.rendered.values[name] for name in self.ask.names}
@@ -95,6 +91,17 @@ class Rotate(Present):
         self.commit(entry)
 
     # Steps
+
+    def refuse_unfinished(self):
+        """StackError where the stack is not as the inventory says: taking back must not mean more than the secrets."""
+        rendered = self.source.rendered
+        if self.plan.empty and not (rendered.changed or rendered.logins or self.holding.changed):
+            return
+        first = self.plan.sentences()[:3] or ["write %s" % path for path in sorted(rendered.actions)[:3]]
+        raise StackError(
+            "rotate changes secrets and nothing else, but there is something to do here first (%s). Run site, or plan "
+            "to see all of it, then rotate" % "; ".join(first or ["a first login is to be set"])
+        )
 
     def turn(self, entry, to, was):
         """Look at the host with other values than those that are stored; `to`, `was`: old or new."""

@@ -24,6 +24,7 @@ LAB = PREFIX + "lab_images"
 VAULT, KEY = "the password of a vault", "an age key"
 # Not shown either, but no secret: certificates, a token that is good for minutes, and variables of any kind.
 _PUBLIC = frozenset(PREFIX + name for name in ("tls_cert", "vpn_openvpn_cert", "plex_claim", "env"))
+_ANSIBLES = frozenset(["groups", "group_names", "hostvars", "vars", "omit", "environment", "playbook_dir", "role_name"])
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # Of files beside the inventory: variables as the shell, Compose or this collection read them.
 _ENV_NAME = re.compile(
@@ -114,7 +115,9 @@ def _names(task_vars, secret):
 
 
 def _magic(word):
-    return word.startswith(("ansible_", "inventory_", "group", "host", PREFIX)) or word in ("vars", "playbook_dir")
+    """Whether a name is Ansible's own, or that of a setting, which counts by itself."""
+    ours = word.startswith(PREFIX) and not word.startswith(f"{PREFIX}x_")
+    return ours or word.startswith(("ansible_", "inventory_")) or word in _ANSIBLES
 
 
 def _texts(value, depth=0):

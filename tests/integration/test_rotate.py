@@ -230,15 +230,15 @@ def database(tmp_path):
         first,
         mediastack_container_prefix=f"{PREFIX}db-",
         mediastack_vpn_enabled=False,
-        mediastack_profiles=["auth", "transmission", "deluge", "nzbget", "jellyfin", "plex"],
+        mediastack_profiles=["auth", "transmission", "deluge", "nzbget", "plex"],
         mediastack_services={**h.SMALL, "seerr": False, "plex": False, "sonarr": False, "prowlarr": False},
         mediastack_pull="never",
     )
-    more = ("jellyfin", "tautulli", "transmission", "deluge", "nzbget")
+    more = ("tautulli", "transmission", "deluge", "nzbget")
     ports = {**made.variables["mediastack_ports"], **{name: first + 8 + n for n, name in enumerate(more)}}
     ports["authentik-server"] = {"web": first + 14, "https": first + 15}
-    ports["transmission"] = {"web": first + 10, "torrent": first + 16}
-    ports["deluge"] = {"web": first + 11, "torrent": first + 17}
+    ports["transmission"] = {"web": first + 9, "torrent": first + 16}
+    ports["deluge"] = {"web": first + 10, "torrent": first + 17}
     ports["qbittorrent"] = {"web": first + 1, "torrent": first + 18}
     made.set(mediastack_ports=ports)
     made.remove()

@@ -126,10 +126,12 @@ def test_what_is_encrypted_or_kept_elsewhere_passes_tracked_and_open(world, kind
 
 
 def test_a_secret_by_another_name_is_found_through_the_setting_that_uses_it(world):
-    world.write("group_vars/all.yml", f"my_key: {VALUE}\nother: {VALUE}\n", 0o644)
+    world.write("group_vars/all.yml", f"my_key: {VALUE}\nother: {VALUE}\nmediastack_x_key: {VALUE}\n", 0o644)
     assert world.problems() == []
-    (sentence,) = world.problems(**{KEY: "{{ my_key | trim }}", "my_key": VALUE})
-    assert "holds my_key in plain text" in sentence
+    (sentence,) = world.problems(
+        **{KEY: "{{ my_key | trim }}", "my_key": "{{ mediastack_x_key }}", "mediastack_x_key": VALUE}
+    )
+    assert "holds mediastack_x_key, my_key in plain text" in sentence
 
 
 @pytest.mark.parametrize(
