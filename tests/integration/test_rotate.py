@@ -77,20 +77,11 @@ class Place:
         return ask(port, "/v1/publicip/ip", X_API_Key=value)[0] == 200
 
     def files(self):
-        """What rotate may change: bytes of all files of the project and of the apps' configuration, but logs."""
-        found = {}
-        for root in (self.stack.project_path, self.stack.base / "config"):
-            for path in root.rglob("*"):
-                wanted = path.name in (
-                    "config.xml",
-                    "sabnzbd.ini",
-                    "qBittorrent.conf",
-                    "mediastack.toml",
-                    "secrets.json",
-                )
-                if path.is_file() and (wanted or path.parent.name == "secrets"):
-                    found[str(path)] = path.read_bytes()
-        return found
+        """Bytes of what a rotation of Sonarr's secrets changes; the real apps write their settings when they like."""
+        found = [self.stack.base / "config" / "sonarr" / "config.xml", *(self.stack.project_path / "secrets").iterdir()]
+        return {
+            str(path): path.read_bytes() for path in [*found, self.stack.project_path / ".mediastack" / "secrets.json"]
+        }
 
     def started(self):
         return {name: (c["Id"], c["State"]["StartedAt"]) for name, c in self.stack.containers().items()}
@@ -153,6 +144,7 @@ def test_the_new_values_open_the_apps_the_old_ones_do_not_and_nobody_else_is_dis
     assert h.changed(place.stack.play("site")) == 0
 
 
+@pytest.mark.long  # tests/unit/test_rotate_run.py has the shorter form, on files.
 def test_a_rotation_that_does_not_keep_the_old_value_out_is_taken_back(place):
     """Sonarr takes its key from the variable that somebody set by an override, whatever config.xml says."""
     secrets = place.stored()
@@ -188,6 +180,7 @@ def test_what_somebody_changed_in_the_app_is_not_touched(place):
     urllib.request.urlopen(request, timeout=10).close()
 
 
+@pytest.mark.long  # The same.
 def test_a_rotation_that_was_killed_is_taken_back_by_the_next_run(place):
     secrets = place.stored()
     journal = place.stack.project_path / ".mediastack" / "rotation.json"
