@@ -11,7 +11,12 @@ from ansible.plugins.action import ActionBase
 from ansible.utils import color
 from ansible.utils.display import Display
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import extra_vars, host_check, play_results
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
+    extra_vars,
+    host_check,
+    play_results,
+    settings_check,
+)
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.lint_model import ERROR, Finding
 
 VERB = "config_validate"
@@ -36,7 +41,11 @@ class ActionModule(ActionBase):
             args = extra_vars.parse(VERB, context.CLIARGS, self._loader, template=self._templar.template)
         except extra_vars.ExtraVarsError as error:
             return {"failed": True, "changed": False, "msg": str(error)}
-        findings, notes = host_check.check(task_vars, self._templar)
+
+        def open_files(resolved):
+            return settings_check.open_files(task_vars, self._loader, resolved)
+
+        findings, notes = host_check.check(task_vars, self._templar, open_files)
         findings = [host_check.from_here(finding) for finding in findings]
         return {
             "changed": False,

@@ -19,6 +19,10 @@ def kind(state):
         from ansible_collections.homelab.mediastack.plugins.module_utils.update_run import Update
 
         return Update
+    if state == "rotated":
+        from ansible_collections.homelab.mediastack.plugins.module_utils.rotate_run import Rotate
+
+        return Rotate
     if state == "rendered":
         from ansible_collections.homelab.mediastack.plugins.module_utils.stack_rendered import Rendered
 
@@ -45,6 +49,13 @@ def resume(run, entry):
     from ansible_collections.homelab.mediastack.plugins.module_utils import update_resume
 
     update_resume.finish(run, entry)
+
+
+def resume_rotation(run, entry):
+    """See rotate_run.resume."""
+    from ansible_collections.homelab.mediastack.plugins.module_utils import rotate_run
+
+    rotate_run.resume(run, entry)
 
 
 def foreign(bundle, containers):

@@ -47,11 +47,11 @@ def _from_file(service, element):
         return None
 
 
-def address(name, services, containers):
-    """(host, port) of an app's web port: as published on this host, else the container's own address."""
+def address(name, services, containers, wanted="web"):
+    """(host, port) of an app's port `wanted`: as published on this host, else the container's own address."""
     for holder, service in services.items():
         for port in service.get("ports") or []:
-            if port["service"] != name or port["name"] != "web":
+            if port["service"] != name or port["name"] != wanted:
                 continue
             for container in containers:
                 labels = (container.get("Config") or {}).get("Labels") or {}
@@ -63,7 +63,7 @@ def address(name, services, containers):
                 for attached in (network.get("Networks") or {}).values():
                     if attached.get("IPAddress"):
                         return attached["IPAddress"], port["target"]
-    raise LoginError("its web port cannot be reached: no container of it publishes one or has an address")
+    raise LoginError("its %s port cannot be reached: no container of it publishes one or has an address" % wanted)
 
 
 def _reachable(host):

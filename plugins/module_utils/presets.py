@@ -20,12 +20,14 @@ _INI_TOKEN = re.compile(r"^(?P<before>(?P<key>[^#;\[=\n]+)=[ \t]*)(?P<value>%s)$
 _IGNORED = ("lost+found", "@eaDir", ".DS_Store", "#recycle", "Thumbs.db", ".@__thumb")
 
 
-def plan(presets, tokens, bundle=None, notes=None):
+def plan(presets, tokens, bundle=None, notes=None, was=None):
     """What would change, a list of {service, path, action: create|edit, keys, needs_stop, before, after}; touches
     nothing.
 
     `tokens`: `SecretStore.tokens(…)`. With the `bundle`, a missing file is created only where the app has never
     started: in a config directory with somebody's data it is left out, and a sentence is added to `notes` (a list).
+    `was`: tokens with the values before, where secrets change (`rotate`): a key that has such a value gets the new one,
+    whatever its `replace` says, and so does a file without keys that is as we wrote it then.
     `before` and `after` hold our keys only, masked. FileError names a file that cannot be parsed. An edit needs its
     app stopped: `apply` reads the file again then.
     """
@@ -36,7 +38,7 @@ def plan(presets, tokens, bundle=None, notes=None):
             # Nothing to begin with: its keys are for a file that the app itself has made.
             continue
         if data is not None:
-            change = _edit(preset, tokens, data)
+            change = _edit(preset, tokens, data, was)
         else:
             stranger = _somebodys_data(preset, bundle)
             if stranger and notes is not None:
@@ -81,9 +83,7 @@ def _create(preset, tokens):
     fmt = preset["format"]
     try:
         text = _ini(preset["content"], tokens, preset["path"]) if fmt == "ini" else preset["content"]
-        # What TOML and JSON escape in double quotes is the same.
-        encoding = "json" if preset["path"].endswith(".toml") else _ENCODINGS[fmt]
-        content = tokens(text, encoding, None, preset["path"]).encode("utf-8")
+        content = tokens(text, _encoding(preset), None, preset["path"]).encode("utf-8")
         for key in preset.get("keys") or []:
             value = _value(key, tokens, preset["path"])
             if not _replaceable(None, key) or value is None:
@@ -107,6 +107,11 @@ def _create(preset, tokens):
     }
 
 
+def _encoding(preset):
+    # What TOML and JSON escape in double quotes is the same.
+    return "json" if preset["path"].endswith(".toml") else _ENCODINGS[preset["format"]]
+
+
 def _ini(text, tokens, path):
     """`text` with the tokens replaced that are a whole value, each written as the app's kind of INI file needs it."""
     # A first run's need only.
@@ -121,11 +126,14 @@ def _ini(text, tokens, path):
     return _INI_TOKEN.sub(line, text)
 
 
-def _edit(preset, tokens, data):
+def _edit(preset, tokens, data, was=None):
     wanted, before, after = [], [], []
     fmt, path = preset["format"], preset["path"]
-    for key in preset.get("keys") or []:
+    if was and fmt == "text":
+        return _rewrite(preset, tokens, data, was)
+    for key in [*(preset.get("keys") or []), *_rotated(preset, tokens, was)]:
         present = _present(data, fmt, key["key"], path)
+        key = _turned(key, present, was, path)
         if not _replaceable(present, key):
             continue
         value = _value(key, tokens, path)
@@ -152,8 +160,44 @@ def _edit(preset, tokens, data):
     return change
 
 
+def _rotated(preset, tokens, was):
+    """The keys that are set only when a secret of theirs changes: of an app that keeps another form of it."""
+    keys, path = (preset.get("rotate") or []) if was else [], preset["path"]
+    return keys if any(_value(key, tokens, path) != _value(key, was, path) for key in keys) else []
+
+
+def _turned(key, present, was, path):
+    """`key`, to be set in place of the value that it has, where that is the one of `was`."""
+    if was is None or not _is_secret(key["value"]):
+        return key
+    ours = config_formats.same(present, _value(key, was, path))
+    return dict(key, replace=[*(key.get("replace") or []), present]) if ours and key.get("replace") else key
+
+
+def _rewrite(preset, tokens, data, was):
+    """The change of a file without keys that holds what we wrote before, and is to hold other secrets; or None."""
+    encoding = _encoding(preset)
+    before, after = (each(preset["content"], encoding, None, preset["path"]).encode("utf-8") for each in (was, tokens))
+    if data != before or before == after:
+        return None
+    return {
+        "service": preset["service"],
+        "path": preset["path"],
+        "action": "edit",
+        "needs_stop": True,
+        "format": "text",
+        "keys": [],
+        "wanted": [],
+        "whole": after,
+        "before": "",
+        "after": tokens.mask(after.decode("utf-8"), preset["content"]),
+    }
+
+
 def _changed(change, data):
     """`data` with the keys of `change` set."""
+    if "whole" in change:
+        return change["whole"]
     for key, value in change["wanted"]:
         present = _present(data, change["format"], key["key"], change["path"])
         if config_formats.same(present, value) or not _replaceable(present, key):

@@ -22,11 +22,12 @@ from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store im
 class Rendered:
     """The disk side of one run."""
 
-    def __init__(self, bundle, check, selected, images=None):
+    def __init__(self, bundle, check, selected, images=None, turn=None):
         """Plan everything, touch nothing. FileError or SecretError when it cannot be done.
 
         `selected`: names of the services whose presets and first logins are due; the files are written for all.
         `images`: service → image, where it is another one than the bundle names.
+        `turn`: (name → value, name → value before) of secrets that change and are not kept in the store yet; or None.
         """
         self._bundle = bundle
         self._path = bundle["project"]["path"]
@@ -36,15 +37,18 @@ class Rendered:
         self.values = self._store.resolve(bundle.get("secrets") or {}, check)
         addresses, self._bind, self.bind_problem = bind_address.resolve(self._path, bundle.get("bind_addresses") or [])
         asked = {name: service["image"] for name, service in (bundle.get("services") or {}).items()}
-        self._tokens = self._store.tokens(
-            self.values, addresses[0] if addresses else None, dict(asked, **(images or {}))
-        )
+        stored, others = dict(self.values), (addresses[0] if addresses else None, dict(asked, **(images or {})))
+        if turn:
+            self.values.update(turn[0])
+        self._tokens = self._store.tokens(self.values, *others)
+        was = self._store.tokens(dict(stored, **turn[1]), *others) if turn else None
+        self._tokens.hide(turn[1].values() if turn else ())
         #: The units that repair after a reboot and make backups.
         self.unit = host_units.HostUnits(bundle)
         self._files = FileSet(dict(bundle, files=[*(bundle.get("files") or []), *self.unit.files]), self._path)
         self.file_changes = self._files.plan(self._tokens)
         due = [preset for preset in bundle.get("presets") or [] if preset["service"] in selected]
-        self.preset_changes = presets.plan(due, self._tokens, bundle, self.notes)
+        self.preset_changes = presets.plan(due, self._tokens, bundle, self.notes, was)
         #: service → content label.
         self.labels = self._files.labels
         created = [change["path"] for change in self.file_changes if change["action"] == "create"]

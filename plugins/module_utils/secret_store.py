@@ -140,6 +140,15 @@ class SecretStore:
         self.pending, self._dirty = {}, False
         return True
 
+    def replace(self, values):
+        """Keep `values`, name → value, in place of what is stored, and save at once (`rotate`)."""
+        self._secrets.update(values)
+        for name in [key.partition(":")[2] for key in self._derived]:
+            if name in values:
+                self.qbittorrent(name, values[name])
+        self._dirty = True
+        return self.save()
+
     def salt(self, name, length=16):
         """The salt kept for secret `name`, hex; a new one is saved with the next `save`."""
         if name not in self._salts:
@@ -249,6 +258,10 @@ class Tokens:
         if match.group(1) in SECRET_KINDS:
             self._produced.update((value, text))
         return text
+
+    def hide(self, values):
+        """Have `mask` hide these, too."""
+        self._produced.update(value for value in values if value)
 
     def mask(self, text, template=""):
         """`text` with every known secret replaced by ********.

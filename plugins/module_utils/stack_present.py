@@ -14,6 +14,7 @@ from ansible_collections.homelab.mediastack.plugins.module_utils import (
     engine_state,
     journal,
     made_record,
+    rotation,
     stack_holds,
     wanted,
 )
@@ -120,9 +121,10 @@ class Present(KeepsImages):
             self.plan = self.make_plan(**self.network_trouble())
 
     def finish_interrupted(self, lock):
-        """Resume or undo an update, rollback or restore that never came to its end (its journal is still there)."""
+        """Resume or undo a transaction that never came to its end (its journal is still there)."""
         if lock is None or not self.keeps_images:
             return
+        self.finish_rotation()
         entry = journal.read(self.path)
         if not entry:
             return
@@ -134,6 +136,15 @@ class Present(KeepsImages):
             return
         self.act.resume(self, entry)
         self.project = None
+
+    def finish_rotation(self):
+        """As `finish_interrupted`, of a rotation of secrets."""
+        entry = rotation.read(self.path)
+        if entry and self.request.check:
+            self.messages.append("rotate %s was interrupted: it is finished or taken back first" % entry["id"])
+        elif entry:
+            self.act.resume_rotation(self, entry)
+            self.project = None
 
     def read_holding(self):
         """The Holding of this run; holds count for our own stack only."""

@@ -25,6 +25,8 @@ class Bundled:
         self.rendered = None
         #: service → image_choice.Chosen, set by a run that chooses; empty: as the bundle names them.
         self.chosen = {}
+        #: Secrets that change: (name → value, name → value before), set by `rotate`; else None.
+        self.turn = None
         self._check, self._asked = check, asked
         self._path = bundle["project"]["path"]
 
@@ -41,7 +43,8 @@ class Bundled:
 
         selected = wanted.selection(self.graph(), self._asked)
         images = {name: one.image for name, one in self.chosen.items()}
-        self.rendered = Rendered(self.bundle, self._check, [name for name in selected if name not in left], images)
+        due = [name for name in selected if name not in left]
+        self.rendered = Rendered(self.bundle, self._check, due, images, self.turn)
         return self._as_chosen(wanted.from_bundle(self.bundle["services"], self.rendered.labels))
 
     def _as_chosen(self, services):

@@ -8,7 +8,7 @@ import re
 
 # Of many services the same may be said: `hold sonarr stopped, until …`, `create sonarr: there is no container`.
 _OF_A_SERVICE = re.compile(
-    r"(hold|stop|start|restart|create|recreate|set the first login of) ([^\s:,]+)([ :].*)?", re.DOTALL
+    r"(hold|rotate|stop|start|restart|create|recreate|set the first login of) ([^\s:,]+)([ :].*)?", re.DOTALL
 )
 _PAST = {
     "bring": "brought",
@@ -21,6 +21,7 @@ _PAST = {
     "remove": "removed",
     "rename": "renamed",
     "restart": "restarted",
+    "rotate": "rotated",
     "start": "started",
     "stop": "stopped",
 }

@@ -81,6 +81,10 @@ class Secrets:
         }
         if spec.get("issue") and value is None:
             entry["issue"] = spec["issue"]
+        if value is not None and name not in self._given:
+            entry["given_by"] = spec["from"]
+        if spec.get("fixed"):
+            entry["fixed"] = spec["fixed"]
         if self.specs.setdefault(name, entry) != entry:
             self.problems.append(
                 f"{service.path}: the secret {name} is defined differently by another service; name it after the "
@@ -148,6 +152,7 @@ def presets(catalogue, settings, paths):
                     "group": settings["mediastack_pgid"],
                     "content": preset.get("content", ""),
                     "keys": [{"replace": None, **key} for key in preset.get("keys") or []],
+                    **({"rotate": preset["rotate"]} if preset.get("rotate") else {}),
                 }
             )
     return found

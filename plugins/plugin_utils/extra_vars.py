@@ -44,6 +44,7 @@ OPTIONS = {
     "stop_apps": {"type": "bool", "default": False},
     "release_holds": {"type": "bool", "default": False},
     "setting": _LIST,
+    "secret": _LIST,
     "file": {"type": "str", "default": "settings", "choices": ["settings", "vault"]},
     "scope": {"type": "str", "default": ""},
     "lock_only": {"type": "bool", "default": False},
@@ -92,6 +93,7 @@ VERBS = {
     "rollback": ("service", "generation", "keep_data"),
     "notify": ("condition", "state", "message"),
     "gitops": ("uninstall",),
+    "rotate": ("secret",),
 }
 
 

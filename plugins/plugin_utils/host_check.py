@@ -18,12 +18,13 @@ from .settings import PREFIX
 _SENTENCE = re.compile(rf"(?P<where>{PREFIX}\w+(?: \((?:[^()]|\([^()]*\))*\))?): (?P<message>.*)", re.DOTALL)
 
 
-def check(task_vars, templar):
+def check(task_vars, templar, open_files=None):
     """All findings about one host.
 
     Args:
         task_vars: its variables, untemplated.
         templar: an action's.
+        open_files: function of the resolved settings that returns sentences about files with secrets; None: not asked.
 
     Returns:
         `(findings, notes)`: findings sorted, errors first; notes are sentences on what was not looked at.
@@ -42,6 +43,7 @@ def check(task_vars, templar):
         return _sorted([*found, *(_setting(ERROR, sentence) for sentence in error.errors)]), []
     found += [_setting(WARNING, sentence) for sentence in resolved.warnings]
     found += [_setting(ERROR, sentence) for sentence in notify_rules.slow_problems(resolved.values)]
+    found += [Finding(ERROR, "", "", text.rstrip(".")) for text in (open_files(resolved) if open_files else [])]
     if renderer:
         try:
             found += _stack(renderer, resolved.values, task_vars, templar)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .errors import did_you_mean
@@ -13,7 +14,9 @@ PROTOCOLS = ("tcp", "udp", "both")
 PRESET_FORMATS = ("xml", "ini", "yaml", "json", "text")
 LOGIN_KINDS = ("preset", "env", "servarr", "jellyfin", "wizard", "none", "no_ui")
 SNAPSHOT_METHODS = ("sqlite", "pg_dump", "copy")
-SECRET_KINDS = ("hex", "alnum")
+# Of a generated secret, and how many bits a character of it has.
+SECRET_KINDS = {"hex": 4, "alnum": math.log2(62)}
+LEAST_BITS = 128
 # Where apps share a host name: the app is told its path, the proxy takes it off, or the app cannot share.
 ROUTE_PATHS = ("own", "strip", "none")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -48,7 +51,7 @@ _HEALTH_KEYS = {
 # What an answer of `login.closed` must be, and what is sent.
 _CLOSED_TYPES = {"post": str, "status": list, "contains": str, "lacks": str, "json": dict}
 _SUB_KEYS = {
-    "secrets": ("generate", "adopt", "from", "issue"),
+    "secrets": ("generate", "adopt", "from", "issue", "fixed"),
     "secret_files": ("secret", "owner", "content"),
     "route": ("enabled", "name", "port", "path", "scheme", "pass_host"),
     "ports": ("port", "target", "protocol", "expose"),
@@ -170,7 +173,7 @@ def _check_presets(presets):
         if not isinstance(preset, dict):
             problems.append(f"{place} is {preset!r}: it must be a map")
             continue
-        keys = ("path", "format", "mode", "content", "keys")
+        keys = ("path", "format", "mode", "content", "keys", "rotate")
         problems += _unknown(f"presets[{number}]", preset, keys)
         path = preset.get("path")
         if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
@@ -181,7 +184,7 @@ def _check_presets(presets):
         if preset.get("format") == "text" and preset.get("keys"):
             problems.append(f"{place}.keys: a file of the format text has none; it is written whole or left alone")
             continue
-        for entry in preset.get("keys") or []:
+        for entry in [*(preset.get("keys") or []), *(preset.get("rotate") or [])]:
             if not isinstance(entry, dict) or not isinstance(entry.get("key"), list) or "value" not in entry:
                 problems.append(f"{place}.keys: {entry!r} must be a map with 'key' (a list) and 'value'")
             else:
@@ -201,6 +204,9 @@ def _check_secrets(meta):
             problems += _unknown(f"{kind}.{name}", spec, _SUB_KEYS[kind])
     for name, spec in meta.get("secrets", {}).items():
         generate = spec.get("generate") if isinstance(spec, dict) else None
+        fixed = spec.get("fixed") if isinstance(spec, dict) else None
+        if fixed is not None and not (isinstance(fixed, str) and fixed.strip()):
+            problems.append(f"x-mediastack.secrets.{name}.fixed is {fixed!r}: say why `rotate` must not change it")
         if generate is None:
             continue
         if not isinstance(generate, dict):
@@ -208,11 +214,28 @@ def _check_secrets(meta):
                 f"x-mediastack.secrets.{name}.generate is {generate!r}: it must be a map with kind and length"
             )
             continue
-        problems += _choice(f"secrets.{name}.generate.kind", generate.get("kind"), SECRET_KINDS, required=True)
+        problems += _choice(f"secrets.{name}.generate.kind", generate.get("kind"), tuple(SECRET_KINDS), required=True)
         length = generate.get("length", 32)
         if not isinstance(length, int) or not 8 <= length <= 256:
             problems.append(f"x-mediastack.secrets.{name}.generate.length is {length!r}: 8 to 256 characters")
+        elif generate.get("kind") in tuple(SECRET_KINDS):
+            problems += _too_weak(f"x-mediastack.secrets.{name}.generate", generate, length)
+        problems += _unknown(f"secrets.{name}.generate", generate, ("kind", "length", "limit"))
     return problems
+
+
+def bits(generate):
+    """How many bits a secret has that is generated so: {kind, length}."""
+    return SECRET_KINDS[generate["kind"]] * generate.get("length", 32)
+
+
+def _too_weak(place, generate, length):
+    limit = generate.get("limit")
+    if bits(generate) >= LEAST_BITS or (isinstance(limit, str) and limit.startswith("https://")):
+        return []
+    least = math.ceil(LEAST_BITS / SECRET_KINDS[generate["kind"]])
+    weak = f"{place}.length is {length}, which is {bits(generate):.0f} bits: write {least} or more ({LEAST_BITS} bits)"
+    return [f"{weak}, or where the app cannot take that, `limit: https://…`, the page that says so"]
 
 
 def _check_route(route):

@@ -243,6 +243,10 @@ class _Resolution:
 
     def take(self, name, value):
         """Cast one value and keep it."""
+        encrypted = text_rules.still_encrypted(value)
+        if encrypted:
+            self.error(name, encrypted)
+            return
         try:
             self.values[name] = cast(value, self.spec[name])
         except CastError as error:

@@ -12,10 +12,13 @@ from ansible import constants, context
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 
-from . import catalogue, extra_vars, notify_rules, service_files, settings
+from . import catalogue, extra_vars, notify_rules, secret_files, service_files, settings
 from .errors import RenderError
 
 display = Display()
+
+# Verbs that carry secrets of the inventory to a host. The others are needed to look, to stop, and to put things right.
+_BRINGS_SECRETS = ("site", "start", "update", "rollback", "restore", "rotate", "gitops")
 
 
 @dataclasses.dataclass
@@ -52,6 +55,8 @@ def check(verb, task_vars, templar, loader, names=None):
         errors += error.errors
     if resolved:
         errors += notify_rules.slow_problems(resolved.values, constants.DEFAULT_LOCAL_TMP)
+        if verb in _BRINGS_SECRETS:
+            errors += open_files(task_vars, loader, resolved)
     try:
         given = extra_vars.parse(verb, context.CLIARGS, loader, names.get, templar.template)
     except extra_vars.ExtraVarsError as error:
@@ -68,6 +73,15 @@ def check(verb, task_vars, templar, loader, names=None):
     _tell(resolved.notice, task_vars, given)
     warnings = [*resolved.warnings, *given.messages, *_unused_hosts(task_vars, loader)]
     return Checked(resolved, given, warnings=warnings)
+
+
+def open_files(task_vars, loader, resolved):
+    """Sentences about files of this controller that hold secrets in plain text where others read them."""
+    given = [*(context.CLIARGS.get("vault_password_files") or ()), constants.DEFAULT_VAULT_PASSWORD_FILE]
+    for identity in [*(context.CLIARGS.get("vault_ids") or ()), *(constants.DEFAULT_VAULT_IDENTITY_LIST or ())]:
+        given.append(identity.partition("@")[2] or identity)
+    files = dict.fromkeys(str(path) for path in given if path)
+    return secret_files.problems(task_vars, loader, resolved.values, resolved.secret, files, os.environ)
 
 
 class _Names:

@@ -12,6 +12,18 @@ _DEEPEST = 50
 _TEMPLATE = ("{{", "{%")
 # Texts of several lines, and what others choose: passed on as files, byte for byte.
 _AS_IT_IS = ("vpn_openvpn_", "gitops_gpg_keys", "tls_cert", "tls_key")
+# How a value begins that nobody has decrypted, and what to do about it.
+_ENCRYPTED = {
+    "ENC[AES256_GCM,": (
+        "SOPS",
+        "Name the file *.sops.yml, enable the vars plugin community.sops.sops, and see that sops finds its key",
+    ),
+    "$ANSIBLE_VAULT;": (
+        "Ansible Vault",
+        "Write `!vault |` between the name and the encrypted text, or encrypt the file as a whole",
+    ),
+    "-----BEGIN AGE ENCRYPTED FILE-----": ("age", "Ansible decrypts Ansible Vault, and SOPS with community.sops"),
+}
 
 
 def problems(short, option, value):
@@ -50,6 +62,27 @@ def problems(short, option, value):
     return found[:1]
 
 
+def still_encrypted(value):
+    """What to say of a value that was to be decrypted before it came here, or None: no app can use it.
+
+    Parameters:
+        value: as given, of any type.
+    Returns:
+        One sentence and its remedy; it names the place in a map, never what stands there.
+    """
+    try:
+        for place, leaf in _places(value):
+            begin = leaf.lstrip()[:40] if isinstance(leaf, str) else ""
+            for mark, (tool, remedy) in _ENCRYPTED.items():
+                if begin.startswith(mark):
+                    where = f"{place[:80]}: " if place.isprintable() and place else ""
+                    return f"{where}the value (not shown) is still encrypted with {tool}. {remedy} (docs/secrets.md)."
+    except _TooDeep:
+        # Refused for that.
+        pass
+    return None
+
+
 def _line(text, secret):
     if not text.isprintable():
         return f"{shown(text, secret)} holds a line end or another character that cannot be printed. Remove it."
@@ -80,6 +113,20 @@ def _leaves(value, depth=0):
             yield from _leaves(item, depth + 1)
     else:
         yield value
+
+
+def _places(value, place="", depth=0):
+    """`(keys to it, joined by dots; value)` of everything in a value that holds no others."""
+    if depth > _DEEPEST:
+        raise _TooDeep
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _places(item, f"{place}.{key}" if place else str(key), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _places(item, place, depth + 1)
+    else:
+        yield place, value
 
 
 def _keys(value):

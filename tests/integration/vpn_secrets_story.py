@@ -175,7 +175,24 @@ class Story:
         self.run("vpn_stop")
         self.run("vpn_start")
         self.run("restart", "-e", "service=unpackerr")
+        self.change_secrets()
         return other
+
+    def change_secrets(self):
+        """Plan, try and rotate; what was there before is looked for all the same."""
+        self.run("plan")
+        # On a terminal only; and no registry has stand-ins.
+        assert "on a terminal only" in " ".join(self.run("credentials", code=2).split())
+        self.run("update", "--check", code=2)
+        names = "secret=sonarr_password,qbittorrent_password"
+        self.run("rotate", "--check", "-e", names)
+        before = self.stored["secrets"]
+        self.run("rotate", "-e", names)
+        self.read()
+        assert {name for name, value in self.stored["secrets"].items() if value != before[name]} == {
+            "sonarr_password",
+            "qbittorrent_password",
+        }
 
     def with_other_vpn(self, settings, *arguments, code=0):
         """Another provider with other credentials: what `site` says of it, and what the engine tells then."""

@@ -214,6 +214,15 @@ def test_a_second_torrent_client_is_behind_the_vpn_without_being_listed(world):
             MINIMAL.replace("profiles: [mine]", "profiles: [mine], secrets: {k: {generate: {kind: hex, length: 2}}}"),
             "8 to 256 characters",
         ),
+        (
+            MINIMAL.replace("[mine]", "[mine], secrets: {k: {generate: {kind: alnum, length: 21}}}"),
+            "generate.length is 21, which is 125 bits: write 22 or more (128 bits)",
+        ),
+        (
+            MINIMAL.replace("profiles: [mine]", "profiles: [mine], secrets: {k: {generate: {kind: hex, length: 31}}}"),
+            "generate.length is 31, which is 124 bits: write 32 or more",
+        ),
+        (MINIMAL.replace("profiles: [mine]", "profiles: [mine], secrets: {k: {fixed: ''}}"), "fixed is ''"),
         (MINIMAL.replace("profiles: [mine]", "profiles: [mine], secrets: {k: {adpot: []}}"), "Did you mean adopt?"),
     ],
 )
@@ -222,6 +231,13 @@ def test_a_selected_file_with_a_mistake_is_refused_with_its_place(world, text, e
     message = problems(world.bundle, mediastack_services={"app": True})
     assert "app.yml.j2" in message
     assert expected in message
+
+
+def test_an_app_that_takes_only_a_short_secret_names_the_page_that_says_so(world):
+    spec = "{k: {generate: {kind: alnum, length: 8, limit: 'https://example.org/eight-characters'}}}"
+    world.write("app", MINIMAL.replace("profiles: [mine]", f"profiles: [mine], secrets: {spec}"))
+    secrets = world.bundle(mediastack_services={"app": True})["secrets"]
+    assert secrets["k"]["generate"]["length"] == 8
 
 
 def test_a_file_that_is_not_selected_is_not_rendered(world):

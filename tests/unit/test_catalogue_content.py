@@ -15,8 +15,8 @@ import yaml
 
 from ansible_collections.homelab.mediastack.plugins.filter import dotenv
 from ansible_collections.homelab.mediastack.plugins.filter import port as port_filter
-from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, secret_store
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import render, service_files
+from ansible_collections.homelab.mediastack.plugins.module_utils import config_formats, presets, secret_store
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import render, service_files, service_meta
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import settings as setting_files
 
 PROFILES = {
@@ -316,6 +316,64 @@ def test_credentials_are_files_and_show_in_no_environment(bundles):
     assert environment(bundle, "plex")["FILE__PLEX_CLAIM"] == "/run/secrets/plex_claim"
 
 
+def test_no_password_is_handed_to_an_image_that_puts_it_on_a_command_line(everything):
+    """NZBGET_PASS, from a file or not, becomes `-o ControlPassword=…`: everybody on the host reads it with ps."""
+    assert not [name for name in environment(everything, "nzbget") if "NZBGET" in name]
+    assert "secrets" not in compose(everything)["nzbget"]
+
+
+def test_a_rotated_secret_leaves_no_trace_of_the_old_one_in_any_file_of_an_app(everything, tmp_path):
+    """Each preset as it is written at the first start, then with other values, also where `replace` keeps site off."""
+    specs = {name: spec for name, spec in everything["secrets"].items() if spec.get("generate")}
+    (tmp_path / "project").mkdir()
+    store = secret_store.SecretStore(str(tmp_path / "project"))
+    old = {name: secret_store.generate(spec["generate"]) for name, spec in specs.items()}
+    new = {name: secret_store.generate(spec["generate"]) for name, spec in specs.items()}
+    was, tokens = store.tokens(old, "192.0.2.1"), store.tokens(new, "192.0.2.1")
+    found = [
+        dict(entry, path=f"{tmp_path}/{entry['service']}/{entry['path'].rsplit('/', 1)[1]}", owner=None, group=None)
+        for entry in everything["presets"]
+    ]
+    presets.apply(presets.plan(found, was))
+    assert presets.plan(found, was) == []
+    presets.apply(presets.plan(found, tokens, was=was))
+    holding = 0
+    for entry in found:
+        text = pathlib.Path(entry["path"]).read_text()
+        names = re.findall(
+            r"@@mediastack:([a-z0-9_]+):([A-Za-z0-9_.-]+)@@", json.dumps([entry["content"], entry["keys"]])
+        )
+        for kind, name in set(names):
+            if kind not in ("salt", "certificate") and name in specs:
+                token = f"@@mediastack:{kind}:{name}@@"
+                assert was(token) not in text and tokens(token) in text.replace("\\\\", "\\"), (entry["path"], name)
+                holding += 1
+    assert holding >= 17
+
+
+def test_every_generated_secret_has_128_bits(everything):
+    weak = {
+        name: service_meta.bits(spec["generate"])
+        for name, spec in everything["secrets"].items()
+        if spec.get("generate") and service_meta.bits(spec["generate"]) < 128
+    }
+    assert weak == {}
+
+
+def test_the_documented_exceptions_are_those_that_the_catalogue_has(everything):
+    """docs/secrets.md, "Where a file is not enough": every secret that a container shows in its environment."""
+    page = (pathlib.Path(service_files.__file__).resolve().parents[2] / "docs" / "secrets.md").read_text()
+    table = page.partition("## Where a file is not enough")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z-]+)` \| `(\w+)` \|", table, re.M))
+    shown = {
+        (name, key)
+        for name, definition in compose(everything).items()
+        for key, value in (definition.get("environment") or {}).items()
+        if "@@mediastack:secret:" in str(value)
+    }
+    assert documented == shown and len(shown) == 4
+
+
 def test_without_a_claim_token_plex_has_no_trace_of_one(everything):
     assert "FILE__PLEX_CLAIM" not in environment(everything, "plex")
     assert "plex_claim" not in everything["secrets"]
@@ -498,6 +556,7 @@ def test_a_password_that_is_there_is_never_replaced(everything):
                         "",
                         "2ce1a410bcdcc53064129b6d950f2e9fee4edc1e",
                         "c26ab3bbd8b137f99cd83c2c1c0963bcc1a35cad",
+                        "tegbzn6789",
                     }
 
 

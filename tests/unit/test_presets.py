@@ -243,3 +243,52 @@ def test_leftovers_of_an_interrupted_run_go(tmp_path, tokens):
     (path.parent / ".config.xml.mediastack-0123456789ab.tmp").write_text("half")
     presets.apply(presets.plan([preset(path, keys=API_KEY)], tokens))
     assert not list(path.parent.glob(".*.tmp"))
+
+
+# -- secrets that change -----------------------------------------------------------------------------------------------
+
+
+def turned(tmp_path, text, fmt, key, replace, name="app.conf", **more):
+    """The file's text after a rotation of the secret `key` from `old-value` to `new-value`."""
+    path = tmp_path / name
+    path.write_text(text)
+    store = SecretStore(str(tmp_path))
+    preset = {"service": "app", "path": str(path), "format": fmt, "content": "", **more}
+    preset["keys"] = [{"key": key, "value": KEY, "replace": replace}] if key else []
+    was, tokens = store.tokens({"key": "old-value"}), store.tokens({"key": "new-value"})
+    changes = presets.plan([preset], tokens, was=was)
+    assert all("-value" not in change["before"] + change["after"] for change in changes)
+    presets.apply(changes)
+    return path.read_text()
+
+
+def test_a_password_that_is_the_old_one_becomes_the_new_one_whatever_site_may_replace(tmp_path):
+    assert turned(tmp_path, "[misc]\npassword = old-value\n", "ini", ["misc", "password"], [None, ""]) == (
+        "[misc]\npassword = new-value\n"
+    )
+
+
+def test_a_password_that_somebody_set_stays(tmp_path):
+    text = "[misc]\npassword = of-the-user\n"
+    assert turned(tmp_path, text, "ini", ["misc", "password"], [None, ""]) == text
+
+
+def test_a_file_without_keys_changes_only_while_it_is_as_it_was_written(tmp_path):
+    content = f'apikey = "{KEY}"\n'
+    ours = 'apikey = "old-value"\n'
+    changed = turned(tmp_path, ours, "text", None, None, "roles.toml", content=content)
+    assert changed == 'apikey = "new-value"\n'
+    by_hand = ours + "# mine\n"
+    assert turned(tmp_path, by_hand, "text", None, None, "other.toml", content=content) == by_hand
+
+
+def test_what_an_app_keeps_in_another_form_is_given_to_it_anew_when_its_secret_changes_and_only_then(tmp_path):
+    rotate = [{"key": ["General", "http_password"], "value": KEY}, {"key": ["General", "hashed"], "value": "0"}]
+    text = "[General]\nhttp_password = a$hash\nhashed = 1\nother = 1\n"
+    expected = "[General]\nhttp_password = new-value\nhashed = 0\nother = 1\n"
+    assert turned(tmp_path, text, "ini", ["General", "nothing"], [""], rotate=rotate) == expected
+    path, store = tmp_path / "app.conf", SecretStore(str(tmp_path))
+    same = store.tokens({"key": "new-value"})
+    preset = {"service": "app", "path": str(path), "format": "ini", "content": "", "keys": [], "rotate": rotate}
+    path.write_text(text)
+    assert presets.plan([preset], same, was=same) == [] and presets.plan([preset], same) == []

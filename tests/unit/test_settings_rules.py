@@ -199,3 +199,33 @@ def test_without_names_nothing_is_known_to_be_wrong():
     variables = {f"mediastack_{name}": value for name, value in VPN.items()}
     found = settings.resolve({**variables, "mediastack_profiles": ["x"]}, None, {}, "/nonexistent")
     assert found.values["mediastack_profiles"] == ["x"]
+
+
+# -- what nobody has decrypted -----------------------------------------------------------------------------------------
+
+SOPS = "ENC[AES256_GCM,data:xpzVu2Y=,iv:AA==,tag:BB==,type:str]"
+VAULT = "$ANSIBLE_VAULT;1.1;AES256\n3633\n"
+AGE = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("vpn_wireguard_private_key", SOPS, ""),
+        ("vpn_openvpn_custom_config", VAULT, ""),
+        ("tls_key", f"\n {AGE}", ""),
+        ("puid", SOPS, ""),
+        ("profiles", [SOPS], ""),
+        ("secrets", {"sonarr_api_key": SOPS}, "sonarr_api_key: "),
+        ("overrides", {"sonarr": {"environment": {"A": VAULT}}}, "sonarr.environment.A: "),
+    ],
+)
+def test_a_value_that_is_still_encrypted_is_refused_by_its_name_and_never_shown(name, value, place):
+    (error,) = errors(**{name: value})
+    assert error.startswith(f"mediastack_{name}: {place}the value (not shown) is still encrypted with ")
+    assert not any(part in error for part in ("AES256", "xpzVu2Y", "3633", "YWdl"))
+    assert "docs/secrets.md" in error
+
+
+def test_a_value_that_only_speaks_of_encryption_is_taken(tmp_path):
+    assert resolve(env={"NOTE": "see ENC[AES256_GCM,"}).values["mediastack_env"] == {"NOTE": "see ENC[AES256_GCM,"}

@@ -143,6 +143,11 @@ class APP(App):
             return Response(401, b"", None)
         if path.startswith("/Auth/Keys"):
             return self.keys(request)
+        if path == "/Users/Password" and request.method == "POST":
+            return self.change_password(request)
+        if path == "/Sessions/Logout" and request.method == "POST":
+            self.tokens.discard(self.token(request))
+            return Response(204, b"", None)
         if path == "/Library/VirtualFolders":
             return json_response([])
         return Response(404, b"", None)
@@ -192,6 +197,25 @@ class APP(App):
         """Return the stored form of a password."""
         return hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 1000).hex()
 
+    def change_password(self, request):
+        """Jellyfin.Api/Controllers/UserController.cs, UpdateUserPassword: who knows the old one may set another."""
+        wanted = request.json() or {}
+        with self.database() as database:
+            name, stored, salt = database.execute("SELECT Username, Password, Salt FROM Users").fetchone()
+            if request.query.get("userId") != self.user_id(name):
+                return Response(404, b"", None)
+            if stored != self.hashed(wanted.get("CurrentPw") or "", base64.b64decode(salt)):
+                return Response(403, "Invalid user or password entered.", TEXT)
+            salt = secrets.token_bytes(16)
+            row = (self.hashed(wanted.get("NewPw") or "", salt), base64.b64encode(salt).decode())
+            database.execute("UPDATE Users SET Password = ?, Salt = ?", row)
+        return Response(204, b"", None)
+
+    @staticmethod
+    def user_id(name):
+        """Return the id of a user: as good as any that never changes."""
+        return uuid.uuid5(uuid.NAMESPACE_OID, name).hex
+
     def authenticate(self, request):
         """Log in: a token, or 401. The client must introduce itself in the Authorization header."""
         wanted = request.json() or {}
@@ -199,14 +223,20 @@ class APP(App):
             return Response(400, "Error processing request.", TEXT)
         with self.database() as database:
             row = database.execute(
-                "SELECT Password, Salt FROM Users WHERE Username = ? COLLATE NOCASE", (wanted.get("Username", ""),)
+                "SELECT Password, Salt, Username FROM Users WHERE Username = ? COLLATE NOCASE",
+                (wanted.get("Username", ""),),
             ).fetchone()
         if not row or not row[1] or row[0] != self.hashed(wanted.get("Pw") or "", base64.b64decode(row[1])):
             return Response(401, "Error processing request.", TEXT)
         token = secrets.token_hex(16)
         self.tokens.add(token)
         return json_response(
-            {"User": {"Name": wanted["Username"]}, "SessionInfo": {}, "AccessToken": token, "ServerId": self.id}
+            {
+                "User": {"Name": row[2], "Id": self.user_id(row[2])},
+                "SessionInfo": {},
+                "AccessToken": token,
+                "ServerId": self.id,
+            }
         )
 
     def keys(self, request):
