@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 
@@ -21,6 +20,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     render,
     settings,
     terminal,
+    unsaid,
 )
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         except (RenderError, settings.SettingsError, extra_vars.ExtraVarsError) as error:
             return _failed(deployment.failure(error))
         module_args = {"project_path": bundle.paths_of(values)["project"], "request": json.dumps(request)}
-        with self._in_secret():
+        with unsaid.answers(self):
             result = self._execute_module(module_name=MODULE, module_args=module_args, task_vars=task_vars)
         if result.get("failed"):
             return _failed(result.get("msg") or "the host gave no reason")
@@ -94,20 +94,6 @@ class ActionModule(ActionBase):
             },
             values,
         )
-
-    @contextlib.contextmanager
-    def _in_secret(self):
-        """Connection plugins print what a host answers with -vvv, but not of a task that has no_log."""
-        # That of the connection is another one where the connection is kept for the tasks of a play.
-        asked = [self._task, self._play_context, self._connection._play_context]
-        kept = [each.no_log for each in asked]
-        for each in asked:
-            each.no_log = True
-        try:
-            yield
-        finally:
-            for each, value in zip(asked, kept, strict=True):
-                each.no_log = value
 
 
 def _wanted(services, names, named):

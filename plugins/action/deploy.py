@@ -198,7 +198,10 @@ class ActionModule(ActionBase):
                 module_args["progress"] = watch.token
                 result = self._looked(module_args, task_vars) if self._may_find_nothing(request, module_args) else None
                 if result is None:
-                    result = self._execute_module(module_name=self.MODULE, module_args=module_args, task_vars=task_vars)
+                    with ingress_offer.asked(self, request.bundle):
+                        result = self._execute_module(
+                            module_name=self.MODULE, module_args=module_args, task_vars=task_vars
+                        )
             if _was_killed(result):
                 return {"failed": True, "changed": True, "msg": KILLED, "messages": said, "duration_ms": 0}
             said += result.get("messages") or []

@@ -294,11 +294,12 @@ class ActionModule(ActionBase):
             "lock_timeout": values["mediastack_lock_timeout"],
             "engine_missing_ok": True,
         }
-        result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
-        if result.get("issue"):
-            ingress_offer.add(packed, result["issue"])
-            arguments["bundle"] = json.dumps(packed)
+        with ingress_offer.asked(self, packed):
             result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
+            if result.get("issue"):
+                ingress_offer.add(packed, result["issue"])
+                arguments["bundle"] = json.dumps(packed)
+                result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
         return result
 
     # -- agreeing and writing ------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def requests_of(service):
 
 
 def login(requests, answers):
-    """(ASKED, OPEN, UNKNOWN or NONE, evidence): NONE for what speaks no HTTP.
+    """(ASKED, OPEN, UNKNOWN or NONE, evidence): NONE for what speaks no HTTP, or says nothing.
 
     `answers`: those of exposure_probe to `requests`, in their order. Every one of them must be refused, in the
     request's own terms where it has some.
@@ -63,14 +63,15 @@ def _of_answer(request, answer):
     if status is None:
         return UNKNOWN, "%s: %s" % (path, excerpt(answer["reason"] or "no HTTP"))
     words = "%s: %d" % (path, status)
+    # A proxy in front of the app refuses before the app is asked.
+    if status in REFUSED and "status" not in request:
+        return ASKED, words
     terms = [key for key in ("status", "contains", "lacks", "json") if key in request]
     if terms:
         difference = _difference(request, answer)
         if not difference:
             return ASKED, "%s as to a stranger" % words
         return (OPEN if 200 <= status < 400 else UNKNOWN), "%s, %s" % (words, difference)
-    if status in REFUSED:
-        return ASKED, words
     place = next((hop for hop in answer["hops"] if _is_login(hop)), None)
     if place:
         return ASKED, "%s leads to %s" % (path, excerpt(place, 40))
@@ -83,6 +84,11 @@ def _of_answer(request, answer):
     if answer["hops"]:
         return UNKNOWN, "%s, to %s" % (words, excerpt(answer["hops"][-1], 40))
     return UNKNOWN, words
+
+
+def _spoke(answers):
+    """Whether somebody said something, HTTP or not."""
+    return any(answer["status"] is not None or answer.get("spoke") for answer in answers)
 
 
 def _is_login(target):
@@ -125,7 +131,10 @@ def judge(listener, service, seen, allow_open=False):
     if listener.protocol != "tcp":
         return _unasked(listener, kind, "UDP: no web interface")
     verdict, words = login(requests_of(service), seen["answers"])
-    if kind == NO_UI or (verdict == NONE and listener.name != WEB):
+    if verdict == NONE and service is None and not _spoke(seen["answers"]):
+        # docker-proxy accepts for an app that only starts, or hangs.
+        verdict, words = UNKNOWN, words or "no answer"
+    elif kind == NO_UI or (verdict == NONE and listener.name != WEB):
         return _unasked(listener, kind, words)
     if verdict == ASKED:
         return Verdict(PASSED, ASKED, words)
@@ -148,7 +157,7 @@ def _unasked(listener, kind, words):
     if listener.name and not listener.planned:
         evidence = "the inventory keeps it off the network, for it has no login: %s" % words
         return Verdict(FAILED, NONE, evidence, True, BACK % {"service": listener.service})
-    if listener.planned is None and kind is not None:
+    if listener.planned is None and kind is not None and not listener.hosts:
         evidence = "its service file has no such port on the network: %s" % words
         return Verdict(FAILED, NONE, evidence, True, BACK % {"service": listener.service})
     return Verdict(PASSED, NONE, words)

@@ -33,9 +33,9 @@ def look(places, timeout):
             With `host`, that is the name that is asked for there; with `tls`, TLS is spoken from the beginning.
 
     Returns:
-        For each `{reached, reason, answers}`; an answer is `{path, status, hops, body, tls, reason}`, with the status
-        after redirects within the same place and `hops` the targets of all redirects; `status` None for what is no
-        HTTP.
+        For each `{reached, reason, answers}`; an answer is `{path, status, hops, body, tls, reason, spoke}`, with the
+        status after redirects within the same place and `hops` the targets of all redirects; `status` None for what
+        is no HTTP, `spoke` where it said something else.
     """
     found = [{"reached": False, "reason": "timeout", "answers": []} for _place in places]
     jobs = {}
@@ -64,7 +64,8 @@ def _visit(place, seen, timeout, attempt):
 
 def _ask(place, request, tls, timeout, attempt):
     """One request, and after it where it is sent to, as long as that is here."""
-    answer = {"path": request["path"], "status": None, "hops": [], "body": "", "tls": tls, "reason": None}
+    answer = {"path": request["path"], "status": None, "hops": [], "body": "", "tls": tls}
+    answer.update(reason=None, spoke=False)
     path, post = request["path"], request.get("post")
     try:
         while True:
@@ -80,7 +81,8 @@ def _ask(place, request, tls, timeout, attempt):
         answer["reason"] = "no answer within %g s" % timeout
     except http.client.HTTPException as error:
         line = getattr(error, "line", "")
-        answer["reason"] = line[:80] if isinstance(line, str) and line else type(error).__name__
+        answer["spoke"] = isinstance(line, str) and bool(line)
+        answer["reason"] = line[:80] if answer["spoke"] else type(error).__name__
     except OSError as error:
         answer["reason"] = leak_dns.reason(error)
     return answer

@@ -43,6 +43,11 @@ def has_ui(service):
     )
 
 
+def is_front(row, service, seen):
+    """Whether a listener is the reverse proxy's, and says to whoever knows no name that nobody is there."""
+    return bool((service or {}).get("proxy")) and row.listener.name in (exposure_judge.WEB, TLS) and not is_route(seen)
+
+
 def is_route(seen):
     """Whether somebody is behind the name: not the proxy's own word that nobody is, nor its way from HTTP to HTTPS."""
     answers = [answer for answer in seen["answers"] if answer["status"] is not None]

@@ -181,6 +181,9 @@ class Exposure:
                 verdict = exposure_judge.judge(listener, service, one, self.ask.allow_open)
                 if verdict.state == FAILED:
                     verdict = verdict._replace(remedy=exposure_routes.REMEDY)
+                elif verdict.state == INCONCLUSIVE and not self._runs(service["name"]):
+                    # The proxy's page says that nobody answers.
+                    verdict = self._down(service["name"])
                 self.routes.append(Row(listener._replace(name=place["host"]), verdict, NETWORK))
 
     def _place(self, row, address):
@@ -237,7 +240,9 @@ class Exposure:
         if seen and seen["reached"]:
             row.reached = NETWORK
             row.verdict = exposure_judge.judge(row.listener, service, seen, self.ask.allow_open)
-            if row.verdict.state == INCONCLUSIVE and not self._runs(row.service):
+            if row.verdict.state == INCONCLUSIVE and exposure_routes.is_front(row, service, seen):
+                row.verdict = Verdict(PASSED, NONE, "only its routes, which are asked by their names")
+            elif row.verdict.state == INCONCLUSIVE and not self._runs(row.service):
                 # What another container has published for it: docker-proxy accepts whatever comes.
                 row.verdict = self._down(row.service)
             return

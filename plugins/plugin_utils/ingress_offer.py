@@ -4,6 +4,23 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from . import unsaid
+
+
+def asked(action, bundle):
+    """The context in which a module is given *bundle*: where it may ask for a certificate, what it answers is not said.
+
+    The host sends the authority along with its key, for its controller keeps neither.
+
+    Args:
+        action: the action plugin that runs the module.
+        bundle: of the host; None where there is none.
+    """
+    may_ask = any("issue" in (entry or {}) for entry in (bundle or {}).get("secrets", {}).values())
+    return unsaid.answers(action) if may_ask else contextlib.nullcontext()
+
 
 def add(bundle, wanted):
     """Make certificates and offer them to the host.

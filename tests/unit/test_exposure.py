@@ -58,6 +58,10 @@ def answer(status=200, body="", hops=(), path="/", reason=None):
         ({"path": "/", "json": {"initialized": True}}, answer(200, '{"initialized": true}'), ASKED),
         ({"path": "/", "json": {"initialized": True}}, answer(200, '{"initialized": false}'), OPEN),
         ({"path": "/", "json": {"initialized": True}}, answer(200, "<html>"), OPEN),
+        # A proxy in front of the app refuses before the app is asked.
+        ({"path": "/", "json": {"initialized": True}}, answer(401, "Unauthorized"), ASKED),
+        ({"path": "/", "contains": "Not authenticated"}, answer(403), ASKED),
+        ({"path": "/", "status": [400]}, answer(401), UNKNOWN),
         ({"path": "/", "status": [400, 401]}, answer(400), ASKED),
         ({"path": "/", "status": [400, 401]}, answer(200), OPEN),
     ],
@@ -121,8 +125,29 @@ def test_what_is_no_web_interface_passes_where_the_inventory_wants_it():
     assert verdict(listener(name="torrent", protocol="udp"), films()).state == "passed"
     # A proxy answers everybody, and is no web interface.
     assert verdict(listener(), films("no_ui"), answer(404)).state == "passed"
+    # In the host's network an app has more ports than its service file names.
+    hosts = listener(planned=None, name="", protocol="udp")._replace(hosts=True)
+    assert verdict(hosts, films()).state == "passed"
     # The web interface itself must say something.
     assert verdict(listener(), films(), silent).state == "inconclusive"
+
+
+def test_what_nobody_knows_and_says_nothing_is_inconclusive():
+    given = listener(planned=None, name="")
+    for silent in (answer(None, reason="no answer within 10 s"), answer(None, reason="RemoteDisconnected")):
+        assert verdict(given, None, silent).state == "inconclusive"
+    spoken = {**answer(None, reason="SSH-2.0-OpenSSH_9.2"), "spoke": True}
+    assert verdict(given, None, spoken)[:2] == ("passed", NONE)
+
+
+def test_the_proxy_for_whoever_knows_no_name_is_no_web_interface():
+    row = type("Row", (), {"listener": listener(service="traefik")})
+    proxy = {"name": "traefik", "proxy": True}
+    away = answer(301, hops=["https://192.168.1.10/"])
+    assert exposure_routes.is_front(row, proxy, {"answers": [answer(404)]})
+    assert exposure_routes.is_front(row, proxy, {"answers": [away]})
+    assert not exposure_routes.is_front(row, proxy, {"answers": [answer(200, "dashboard")]})
+    assert not exposure_routes.is_front(row, films(), {"answers": [answer(404)]})
 
 
 @pytest.mark.parametrize("given", [listener(planned=False, name="control"), listener(planned=None, name="")])
