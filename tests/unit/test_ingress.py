@@ -10,13 +10,13 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import R
 
 DOMAIN = "home.example.org"
 PROFILES = [
-    *("jellyfin", "plex", "music", "books", "proxy", "dashboard", "dashboard-alt", "auth", "transcoding"),
+    *("jellyfin", "plex", "music", "books", "proxy", "dashboard", "dashboard-alt", "transcoding"),
     *("transmission", "deluge", "nzbget"),
 ]
-# Every app with a web interface, by the name of its route.
+# Every app with a web interface, by the name of its route; authentik and what it changes are in test_sso.py.
 UIS = {
     *("prowlarr", "qbittorrent", "sabnzbd", "bazarr", "radarr", "sonarr", "lidarr", "readarr", "jellyfin", "plex"),
-    *("tautulli", "tdarr", "seerr", "authentik", "heimdall", "homepage", "deluge", "nzbget", "transmission"),
+    *("tautulli", "tdarr", "seerr", "heimdall", "homepage", "deluge", "nzbget", "transmission"),
 }
 
 
