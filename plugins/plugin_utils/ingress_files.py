@@ -31,6 +31,10 @@ _NO_ANSWER = "502-504"
 SSO_ENTRY, _SSO_AT = "sso", "http://127.0.0.1:8086"
 _OUTPOST = "/outpost.goauthentik.io/"
 _ASK = _OUTPOST + "auth/traefik"
+# Programs that make variables of headers read these signs as one.
+_IDENTITY = "(?i)^X[-_.]Authentik[-_.]"
+# What an app may read as another path than the proxy does is never open: a coded slash, a backslash, a way up.
+_PLAIN = r"!PathRegexp(`%|\\|\.\.`)"
 # From an authentik that is down or starts, that does not know the host name yet, or whose outpost is not there yet.
 _NOT_READY = ["400", "404", "500-504"]
 _CERTIFICATE = "/run/secrets/ingress_certificate"
@@ -141,7 +145,14 @@ def _headers(encrypted, named):
 def _sso_middlewares():
     return {
         # The host name that it tells is the one that was asked for, whatever a client says of it in X-Forwarded-Host.
-        SSO: {"forwardAuth": {"address": _SSO_AT + _ASK, "authResponseHeadersRegex": "^X-Authentik-"}},
+        SSO: {
+            "forwardAuth": {
+                "address": _SSO_AT + _ASK,
+                "trustForwardHeader": False,
+                "authResponseHeadersRegex": _IDENTITY,
+                "maxResponseBodySize": 2**20,
+            }
+        },
         SSO_PAGE: {"errors": {"status": _NOT_READY, "service": PAGES, "query": f"/{ingress.IDENTITY}.html"}},
     }
 
@@ -164,7 +175,8 @@ def _sso_routers(behind, settings):
             paths = " || ".join(_below(path) for path in route.open)
             middlewares = [HEADERS, *_at_the_app(route)]
             name = f"mediastack-open-{route.service}"
-            found[name] = _routed(f"Host(`{route.host}`) && ({paths})", middlewares, route.service, settings)
+            rule = f"Host(`{route.host}`) && ({paths}) && {_PLAIN}"
+            found[name] = _routed(rule, middlewares, route.service, settings)
     return found
 
 
