@@ -160,6 +160,8 @@ def _door(door):
             "cookie_domain": "",
             # HTTP Basic is the app's own (NZBGet, Transmission), and never a way to try passwords at authentik.
             "intercept_header_auth": False,
+            # How long somebody goes on who is taken out meanwhile.
+            "access_token_validity": "hours=24",
         },
         provider,
     )
