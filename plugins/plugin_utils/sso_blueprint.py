@@ -133,7 +133,7 @@ def _flows():
 def _user(name, given):
     """Its password is set once and is the user's own from then on; the rest is kept as the settings say."""
     password = {"password": _Tag("File", f"/run/secrets/{secret_of(name)}")}
-    known = {"name": given.get("name") or name, "email": given.get("email") or ""}
+    known = {"name": given.get("name") or name, **({"email": given["email"]} if given.get("email") else {})}
     yield _entry("authentik_core.user", {"username": name}, {**known, **password}, state="created")
     groups = [_key(f"group-{group}") for group in given["groups"]]
     yield _entry("authentik_core.user", {"username": name}, {**known, "groups": groups})
