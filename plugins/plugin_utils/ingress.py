@@ -126,6 +126,8 @@ def find(services, definitions, overrides, settings):
                 "another x-mediastack.route.name"
             )
         routes.append(route)
+    if IDENTITY in cut_off:
+        problems.append(f"{IDENTITY} is not in the stack's network, where Traefik asks it who somebody is")
     if problems:
         raise RenderError(problems)
     messages = [NO_TLS] if settings["mediastack_tls"] == "none" else []

@@ -185,6 +185,27 @@ def test_without_encryption_it_is_refused(bundle):
     assert "take auth out of mediastack_profiles" in str(caught.value)
 
 
+def test_an_authentik_that_traefik_could_not_ask_is_refused(bundle):
+    with pytest.raises(RenderError, match="authentik-server is not in the stack's network"):
+        bundle(mediastack_overrides={"authentik-server": {"network_mode": "host"}})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("  authentik-server:", "  authentik-web:", "there is no service authentik-server, which Traefik asks"),
+        ("route: {name: authentik,", "route: {enabled: false, name: authentik,", "but people log in there"),
+    ],
+)
+def test_an_authentik_of_one_s_own_is_told_what_it_lacks(tmp_path, old, new, words):
+    world = h.World(tmp_path, shipped=h.SHIPPED)
+    text = (h.SHIPPED / "infrastructure" / "authentik.yml.j2").read_text(encoding="utf-8")
+    assert old in text
+    world.write("authentik", text.replace(old, new))
+    with pytest.raises(RenderError, match=words):
+        world.bundle(mediastack_profiles=["proxy", "auth"], mediastack_domain=DOMAIN, **h.VPN)
+
+
 # -- by path ---------------------------------------------------------------------------------------------------------
 
 
