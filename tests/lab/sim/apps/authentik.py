@@ -96,11 +96,9 @@ class APP(App):
             print("Finished authentik bootstrap", flush=True)
 
     def load(self):
-        """What is in the database; a new model where there is none yet, None without the migrations."""
+        """What is in the database; None before the worker has put something there."""
         worked, output = self.query("SELECT model FROM authentik_lab_model")
-        if not worked:
-            return None
-        return json.loads(output) if output else authentik_model.new()
+        return json.loads(output) if worked and output else None
 
     def save(self, model):
         """Write it; returns whether that worked."""
