@@ -88,11 +88,12 @@ class APP(App):
                 "CREATE TABLE IF NOT EXISTS authentik_version_history (version text PRIMARY KEY, bootstrapped int);"
                 f"INSERT INTO authentik_version_history VALUES ('{self.version}', {user}) ON CONFLICT DO NOTHING"
             )
-            model = self.load() or authentik_model.new()
-            password = self.value("AUTHENTIK_BOOTSTRAP_PASSWORD")
-            if password:
-                authentik_model.add_user(model, "akadmin", password, [authentik_model.ADMINS])
-            self.save(model)
+            if self.load() is None:
+                # The first start; the password counts at no other one.
+                model, password = authentik_model.new(), self.value("AUTHENTIK_BOOTSTRAP_PASSWORD")
+                if password:
+                    authentik_model.add_user(model, "akadmin", password, [authentik_model.ADMINS])
+                self.save(model)
             print("Finished authentik bootstrap", flush=True)
 
     def load(self):
