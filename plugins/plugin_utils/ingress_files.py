@@ -251,5 +251,8 @@ def _balancer(route):
         # Without it a request to an app that hangs would wait for as long as the browser does.
         path, code = route.check
         check = {"path": path, "interval": "15s", "unhealthyInterval": "3s", "timeout": "5s"}
+        if route.pass_host:
+            # Homepage refuses the name that Traefik would ask for by itself, and would be taken for ill after 15 seconds.
+            check["hostname"] = route.host
         balancer["healthCheck"] = check if 200 <= code < 400 else {**check, "status": code}
     return balancer

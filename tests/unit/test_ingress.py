@@ -92,6 +92,15 @@ def test_an_app_behind_the_vpn_is_reached_at_gluetun(bundle):
         assert services["qbittorrent"]["loadBalancer"]["passHostHeader"] is False
 
 
+def test_an_app_is_asked_how_it_is_by_the_name_that_it_takes(bundle):
+    """Homepage refuses every other one, and would be taken for ill."""
+    services = routes(bundle())["http"]["services"]
+    assert services["homepage"]["loadBalancer"]["healthCheck"]["hostname"] == f"homepage.{DOMAIN}"
+    assert "hostname" not in services["qbittorrent"]["loadBalancer"]["healthCheck"], "it takes its own only"
+    allowed = h.service(bundle(), "homepage")["environment"]["HOMEPAGE_ALLOWED_HOSTS"].split(",")
+    assert f"homepage.{DOMAIN}" in allowed
+
+
 def test_every_app_has_a_page_that_names_it(bundle):
     found = routes(bundle())["http"]
     for name, router in found["routers"].items():
