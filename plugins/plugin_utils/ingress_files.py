@@ -252,7 +252,7 @@ def _balancer(route):
         path, code = route.check
         check = {"path": path, "interval": "15s", "unhealthyInterval": "3s", "timeout": "5s"}
         if route.pass_host:
-            # Homepage refuses the name that Traefik would ask for by itself, and would be taken for ill after 15 seconds.
+            # Homepage refuses the name that Traefik would ask for by itself, and would be taken for ill.
             check["hostname"] = route.host
         balancer["healthCheck"] = check if 200 <= code < 400 else {**check, "status": code}
     return balancer

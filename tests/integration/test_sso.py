@@ -63,6 +63,10 @@ def stack(tmp_path_factory):
         mediastack_services=dict.fromkeys(OFF, False),
         mediastack_domain=DOMAIN,
         mediastack_vpn_enabled=False,
+        # The image's own is asked every 30 seconds.
+        mediastack_overrides={
+            "authentik-server": {"healthcheck": {"test": ["CMD", "ak", "healthcheck"], "interval": "2s"}}
+        },
         mediastack_sso_users=USERS,
         mediastack_sso_groups={"admins": ["all"], "users": ["services"]},
     )
