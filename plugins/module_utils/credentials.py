@@ -26,11 +26,11 @@ WITHOUT = {
 
 
 def read(project_path, services, secrets, all_presets):
-    """One entry for each of `services`: {name, title, urls, user, password, api_key, note, missing}.
+    """One entry for each of `services`: {name, title, urls, user, password, api_key, others, note, missing}.
 
     `services`: name → {title, login, wiring, config_dir, ports}; `secrets`: the bundle's, `all_presets` too. What is
-    not known is None; `note` says why there is no password; `missing`: there should be one, and there is none yet.
-    FileError when something of ours cannot be read.
+    not known is None; `others`: further users and their first passwords; `note` says why there is no password;
+    `missing`: there should be one, and there is none yet. FileError when something of ours cannot be read.
     """
     host = _Host(project_path, secrets, all_presets)
     return [host.entry(name, service) for name, service in services.items()]
@@ -54,6 +54,11 @@ class _Host:
             "api_key": self._secret(
                 login.get("api_key") or wiring.get("api_key") or wiring.get("token") or "%s_api_key" % name
             ),
+            "others": {
+                user: password
+                for user, password in ((user, self._secret(of)) for user, of in (login.get("others") or {}).items())
+                if password
+            },
             "note": WITHOUT.get(login["kind"], ""),
             "missing": False,
         }

@@ -71,6 +71,9 @@ def _of_answer(request, answer):
         difference = _difference(request, answer)
         if not difference:
             return ASKED, "%s as to a stranger" % words
+        # A proxy in front of the app asks: nothing of the app was seen.
+        if 300 <= status < 400 and answer["hops"] and _is_login(answer["hops"][-1]):
+            return ASKED, "%s leads to %s" % (path, excerpt(answer["hops"][-1], 40))
         return (OPEN if 200 <= status < 400 else UNKNOWN), "%s, %s" % (words, difference)
     place = next((hop for hop in answer["hops"] if _is_login(hop)), None)
     if place:

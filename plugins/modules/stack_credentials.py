@@ -56,7 +56,8 @@ EXAMPLES = r"""
 RETURN = r"""
 credentials:
   description:
-    - One entry a service, with C(name), C(title), C(urls), C(user), C(password), C(api_key), C(note) and C(missing).
+    - One entry a service, with C(name), C(title), C(urls), C(user), C(password), C(api_key), C(others) (further
+      users and their first passwords), C(note) and C(missing).
   type: list
   elements: dict
   returned: success

@@ -20,6 +20,8 @@ from . import (
     ingress_files,
     interpolation,
     repair_program,
+    sso,
+    sso_blueprint,
     volumes,
 )
 from .bundle_parts import Secrets, config_directory, directories, presets
@@ -81,6 +83,8 @@ def build(catalogue, stack, settings, render_env):
     files = _compose_files(stack, project)
     routes, messages = ingress.find(catalogue.services, stack.definitions, stack.effective, settings)
     proxy = ingress_files.build(catalogue.services, routes, settings, paths["config"], project)
+    doors, said = sso.plan(catalogue.services, routes, settings)
+    proxy.update(sso_blueprint.file_of(doors, settings, project))
     env = _env_entries(stack, settings, [posixpath.basename(file["path"]) for file in files])
     values = {**dict(env), **settings["mediastack_env"]}
     problems = compose_check.missing_variables(catalogue.services, stack.definitions, stack.effective, values)
@@ -132,7 +136,7 @@ def build(catalogue, stack, settings, render_env):
         "extra_compose_files": settings["mediastack_compose_files"],
         "boot_repair": settings["mediastack_boot_repair"],
         "backup": {name: settings[f"mediastack_backup_{name}"] for name in ("timer", "time", "target", "recipients")},
-        "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *messages, *catalogue.messages],
+        "messages": [*([] if settings["mediastack_vpn_enabled"] else [VPN_OFF]), *messages, *said, *catalogue.messages],
     }
 
 

@@ -25,6 +25,9 @@ def _block(host, entry, local):
         lines.append(_line("password", entry["password"]))
     else:
         lines.append(_line("login", entry["note"]))
+    for user, password in sorted((entry.get("others") or {}).items()):
+        lines.append(_line("user", user))
+        lines.append(_line("password", password + "  (the first one)"))
     if entry["api_key"]:
         lines.append(_line("API key", entry["api_key"]))
     return "\n".join(lines) + "\n"

@@ -13,6 +13,9 @@ from .ports import normalize
 # The app that serves the routes, and its service that serves the pages for apps that do not answer.
 PROXY = "traefik"
 PAGES = "traefik-pages"
+# The app that knows who somebody is, and its service that the proxy asks.
+IDENTITY_APP = "authentik"
+IDENTITY = "authentik-server"
 NO_DOMAIN = (
     "Traefik has no routes: set mediastack_domain, such as home.example.org, and each web interface has one "
     "(docs/ingress.md)"
@@ -20,6 +23,10 @@ NO_DOMAIN = (
 NO_TLS = (
     "mediastack_tls is none: passwords for the apps cross the network in the clear, unless something before Traefik "
     "encrypts"
+)
+NO_SSO_WITHOUT_TLS = (
+    "mediastack_tls is none, and the profile auth is on: authentik and its cookies need https from Traefik on. Set "
+    "mediastack_tls: internal, or take auth out of mediastack_profiles"
 )
 
 
@@ -37,6 +44,10 @@ class Route:
         pass_host: whether the app is told the host name that was asked for; without it, its own.
         check: where the app says that it is well, and with which code: `(path, code)`; None where a proxy cannot tell.
         sign_in: whether the proxy asks for a password first, because the app does not.
+        group: of its service file.
+        app: of its service file.
+        sso: whether the proxy asks authentik first.
+        open: paths that go past authentik, for programs that have a key of the app; `path` is a part of them.
     """
 
     service: str
@@ -48,11 +59,20 @@ class Route:
     pass_host: bool
     check: tuple | None
     sign_in: bool
+    group: str = ""
+    app: str = ""
+    sso: bool = False
+    open: tuple = ()
 
 
 def is_on(apps, settings):
     """Whether there are routes. `apps`: names of the selected apps."""
     return PROXY in apps and bool(settings["mediastack_domain"])
+
+
+def has_sso(apps, settings):
+    """Whether authentik is asked who somebody is. `apps`: names of the selected apps."""
+    return is_on(apps, settings) and IDENTITY_APP in apps
 
 
 def shares_host(apps, settings):
@@ -78,7 +98,8 @@ def find(services, definitions, overrides, settings):
         return [], []
     if not settings["mediastack_domain"]:
         return [], [NO_DOMAIN]
-    routes, problems, cut_off, owners = [], [], [], {}
+    routes, cut_off, owners = [], [], {}
+    problems = _sso_problems(services, settings)
     for service in services.values():
         spec = service.meta.get("route", {})
         ports = service.meta.get("ports", {})
@@ -96,7 +117,8 @@ def find(services, definitions, overrides, settings):
         if upstream is None:
             cut_off.append(service.name)
             continue
-        route = _route(service, spec, upstream, normalize(ports[name])["target"], settings)
+        sso = IDENTITY in services and spec.get("sso", True) and service.app != IDENTITY_APP
+        route = _route(service, spec, upstream, normalize(ports[name])["target"], settings, sso)
         other = owners.setdefault((route.host, route.path), route.service)
         if other != route.service:
             problems.append(
@@ -104,6 +126,8 @@ def find(services, definitions, overrides, settings):
                 "another x-mediastack.route.name"
             )
         routes.append(route)
+    if IDENTITY in cut_off:
+        problems.append(f"{IDENTITY} is not in the stack's network, where Traefik asks it who somebody is")
     if problems:
         raise RenderError(problems)
     messages = [NO_TLS] if settings["mediastack_tls"] == "none" else []
@@ -121,6 +145,20 @@ def port_of(services, settings):
     return host_port(settings["mediastack_ports"], PROXY, name, normalize(ports[name])["port"], tuple(ports))
 
 
+def _sso_problems(services, settings):
+    """What keeps authentik from being asked; an app that is meant to be behind it is never served without."""
+    own = [service for service in services.values() if service.app == IDENTITY_APP]
+    if not own:
+        return []
+    if settings["mediastack_tls"] == "none":
+        return [NO_SSO_WITHOUT_TLS]
+    if IDENTITY not in services:
+        return [f"{own[0].path}: there is no service {IDENTITY}, which Traefik asks who somebody is"]
+    if not services[IDENTITY].meta.get("route", {}).get("enabled", True):
+        return [f"{own[0].path}: {IDENTITY}: x-mediastack.route.enabled is false, but people log in there"]
+    return []
+
+
 def _has_ui(service, ports):
     return "web" in ports and service.meta.get("login", {}).get("kind") != "no_ui"
 
@@ -136,11 +174,12 @@ def _upstream(name, definition):
     return name
 
 
-def _route(service, spec, upstream, target, settings):
+def _route(service, spec, upstream, target, settings, sso):
     domain = settings["mediastack_domain"]
     # A service's name may hold what a part of a host name may not.
     name = spec.get("name", service.name.replace("_", "-").replace(".", "-"))
     below = settings["mediastack_ingress_style"] == "path" and spec.get("path", "none") != "none"
+    sso = sso and not {service.name, service.app} & set(settings["mediastack_sso_exclude"])
     return Route(
         service=service.name,
         title=service.meta["title"],
@@ -151,6 +190,10 @@ def _route(service, spec, upstream, target, settings):
         pass_host=spec.get("pass_host", True),
         check=_check(service, spec.get("port", "web")),
         sign_in=_open_to_all(service, spec.get("port", "web"), settings),
+        group=service.group,
+        app=service.app,
+        sso=sso,
+        open=tuple((f"/{name}" if below else "") + path for path in spec.get("open", ())) if sso else (),
     )
 
 

@@ -12,7 +12,7 @@ import string
 
 import yaml
 
-from . import ingress
+from . import ingress, sso
 
 _HEADER = (
     "# Rendered by homelab.mediastack from the services that are on; changes here are overwritten by the next run.\n"
@@ -22,9 +22,21 @@ ROUTES = "dynamic/mediastack.yml"
 AUTHORITY = "ca.crt"
 # Names in the routes file: what all routes share.
 HEADERS, SIGN_IN, PAGES = "mediastack-headers", "mediastack-sign-in", "mediastack-pages"
+SSO, SSO_PAGE = "mediastack-sso", "mediastack-sso-page"
 RESOLVER = "mediastack"
 # What an app that is gone, still starts or hangs comes to: no connection, its own 503, no server that is well.
 _NO_ANSWER = "502-504"
+# Traefik asks authentik through an entry point of its own, in its container only: what answers there in place of an
+# authentik that is down is a page, where a question that fails is an empty error.
+SSO_ENTRY, _SSO_AT = "sso", "http://127.0.0.1:8086"
+_OUTPOST = "/outpost.goauthentik.io/"
+_ASK = _OUTPOST + "auth/traefik"
+# Programs that make variables of headers read these signs as one.
+_IDENTITY = "(?i)^X[-_.]Authentik[-_.]"
+# What an app may read as another path than the proxy does is never open: a coded slash, a backslash, a way up.
+_PLAIN = r"!PathRegexp(`%|\\|\.\.`)"
+# From an authentik that is down or starts, that does not know the host name yet, or whose outpost is not there yet.
+_NOT_READY = ["400", "404", "500-504"]
 _CERTIFICATE = "/run/secrets/ingress_certificate"
 _KEYS = {"internal": _CERTIFICATE, "files": "/run/secrets/ingress_key"}
 # Half a year. Not for subdomains: that would speak for hosts that are none of this stack's.
@@ -85,18 +97,24 @@ def routes_text(routes, settings):
 def document(routes, settings):
     """Traefik's dynamic configuration. Nothing in it is secret."""
     tls = settings["mediastack_tls"]
-    middlewares = {HEADERS: {"headers": _headers(tls != "none")}}
-    if any(route.sign_in for route in routes):
+    behind = [route for route in routes if route.sso]
+    middlewares = {HEADERS: {"headers": _headers(tls != "none", bool(behind))}}
+    if any(SIGN_IN in guards(route) for route in routes):
         middlewares[SIGN_IN] = {
             "basicAuth": {"usersFile": "/run/secrets/ingress_users", "realm": "media stack", "removeHeader": True}
         }
+    if behind:
+        middlewares.update(_sso_middlewares())
     for route in routes:
         middlewares.update(_middlewares_of(route))
     services = {route.service: {"loadBalancer": _balancer(route)} for route in routes}
     services[PAGES] = {"loadBalancer": {"servers": [{"url": f"http://{ingress.PAGES}:8080"}]}}
     found = {
         "http": {
-            "routers": {route.service: _router(route, settings) for route in routes},
+            "routers": {
+                **{route.service: _router(route, settings) for route in routes},
+                **_sso_routers(behind, settings),
+            },
             "middlewares": middlewares,
             "services": services,
         }
@@ -109,7 +127,8 @@ def document(routes, settings):
     return found
 
 
-def _headers(encrypted):
+def _headers(encrypted, named):
+    """`named`: whether apps are told who asks, which nobody else may tell them."""
     return {
         **({"stsSeconds": _HSTS} if encrypted else {}),
         "contentTypeNosniff": True,
@@ -119,7 +138,46 @@ def _headers(encrypted):
         "permissionsPolicy": "camera=(), geolocation=(), microphone=()",
         # An empty one takes away what the app says.
         "customResponseHeaders": {"X-Robots-Tag": "noindex, nofollow", "Server": "", "X-Powered-By": ""},
+        **({"customRequestHeaders": dict.fromkeys(sso.IDENTITY_HEADERS, "")} if named else {}),
     }
+
+
+def _sso_middlewares():
+    return {
+        # The host name that it tells is the one that was asked for, whatever a client says of it in X-Forwarded-Host.
+        SSO: {
+            "forwardAuth": {
+                "address": _SSO_AT + _ASK,
+                "trustForwardHeader": False,
+                "authResponseHeadersRegex": _IDENTITY,
+                "maxResponseBodySize": 2**20,
+            }
+        },
+        SSO_PAGE: {"errors": {"status": _NOT_READY, "service": PAGES, "query": f"/{ingress.IDENTITY}.html"}},
+    }
+
+
+def _sso_routers(behind, settings):
+    """Where Traefik asks; on each host name where browsers come back to from a login; what goes past it.
+
+    All of these rules are longer than the app's own, so Traefik looks at them first.
+    """
+    if not behind:
+        return {}
+    ask = {"rule": f"Path(`{_ASK}`)", "entryPoints": [SSO_ENTRY], "middlewares": [SSO_PAGE]}
+    found = {SSO: {**ask, "service": ingress.IDENTITY}}
+    for route in {route.host: route for route in reversed(behind)}.values():
+        rule = f"Host(`{route.host}`) && PathPrefix(`{_OUTPOST}`)"
+        middlewares = [HEADERS, f"{ingress.IDENTITY}-page"]
+        found[f"{SSO}-{route.service}"] = _routed(rule, middlewares, ingress.IDENTITY, settings)
+    for route in behind:
+        if route.open:
+            paths = " || ".join(_below(path) for path in route.open)
+            middlewares = [HEADERS, *_at_the_app(route)]
+            name = f"mediastack-open-{route.service}"
+            rule = f"Host(`{route.host}`) && ({paths}) && {_PLAIN}"
+            found[name] = _routed(rule, middlewares, route.service, settings)
+    return found
 
 
 def _middlewares_of(route):
@@ -141,23 +199,38 @@ def _page(route):
 def guards(route):
     """Names of the middlewares that decide who gets to the app, the first one first.
 
-    This is the place for single sign-on: what stands here sees every request before the app does.
+    What stands here sees every request before the app does.
     """
+    if route.sso:
+        return [SSO]
     return [SIGN_IN] if route.sign_in else []
 
 
 def _router(route, settings):
-    tls = settings["mediastack_tls"]
     rule = f"Host(`{route.host}`)"
     if route.path:
-        rule += f" && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
-    own = [f"{route.service}-slash", f"{route.service}-strip"] if route.strip else []
+        rule += f" && ({_below(route.path)})"
+    return _routed(rule, [HEADERS, *guards(route), *_at_the_app(route)], route.service, settings)
+
+
+def _below(path):
+    return f"Path(`{path}`) || PathPrefix(`{path}/`)"
+
+
+def _at_the_app(route):
+    """Names of the middlewares next to an app. Its page is the last one but for the path: the answer gets the headers,
+    and nobody sees it who may not see the app.
+    """
+    return [f"{route.service}-page", *([f"{route.service}-slash", f"{route.service}-strip"] if route.strip else [])]
+
+
+def _routed(rule, middlewares, service, settings):
+    tls = settings["mediastack_tls"]
     router = {
         "rule": rule,
         "entryPoints": ["web" if tls == "none" else "https"],
-        # The page last: its answer gets the headers, and nobody sees it who may not see the app.
-        "middlewares": [HEADERS, *guards(route), f"{route.service}-page", *own],
-        "service": route.service,
+        "middlewares": middlewares,
+        "service": service,
     }
     if tls in _KEYS:
         router["tls"] = {}
@@ -178,5 +251,8 @@ def _balancer(route):
         # Without it a request to an app that hangs would wait for as long as the browser does.
         path, code = route.check
         check = {"path": path, "interval": "15s", "unhealthyInterval": "3s", "timeout": "5s"}
+        if route.pass_host:
+            # Homepage refuses the name that Traefik would ask for by itself, and would be taken for ill.
+            check["hostname"] = route.host
         balancer["healthCheck"] = check if 200 <= code < 400 else {**check, "status": code}
     return balancer

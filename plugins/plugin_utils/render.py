@@ -101,6 +101,7 @@ class Renderer:
             "mediastack_selected": list(selection.apps),
             "mediastack_vpn_members": list(members),
             "mediastack_ingress": ingress.is_on(selection.apps, settings),
+            "mediastack_sso": ingress.has_sso(selection.apps, settings),
             "mediastack_ingress_paths": ingress.shares_host(selection.apps, settings),
         }
         # Settings are final: nothing in them is templated again.

@@ -19,6 +19,8 @@ SECRET_KINDS = {"hex": 4, "alnum": math.log2(62)}
 LEAST_BITS = 128
 # Where apps share a host name: the app is told its path, the proxy takes it off, or the app cannot share.
 ROUTE_PATHS = ("own", "strip", "none")
+# Ends and dots: the path of a rule must be the one that the app sees.
+_OPEN = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 _KEYS = {
@@ -53,7 +55,7 @@ _CLOSED_TYPES = {"post": str, "status": list, "contains": str, "lacks": str, "js
 _SUB_KEYS = {
     "secrets": ("generate", "adopt", "from", "issue", "fixed"),
     "secret_files": ("secret", "owner", "content"),
-    "route": ("enabled", "name", "port", "path", "scheme", "pass_host"),
+    "route": ("enabled", "name", "port", "path", "scheme", "pass_host", "sso", "open"),
     "ports": ("port", "target", "protocol", "expose"),
 }
 
@@ -79,7 +81,7 @@ def check(meta, definition):
     problems += _check_health(meta.get("health", {}), meta.get("ports", {}), definition)
     problems += _check_presets(meta.get("presets", []))
     problems += _check_secrets(meta)
-    problems += _check_route(meta.get("route", {}))
+    problems += _check_route(meta.get("route", {}), meta.get("login", {}).get("kind"))
     problems += _check_directories(meta.get("directories", []))
     problems += _choice("login.kind", meta.get("login", {}).get("kind"), LOGIN_KINDS, required="login" in meta)
     problems += _check_closed(meta.get("login", {}).get("closed", []))
@@ -238,7 +240,7 @@ def _too_weak(place, generate, length):
     return [f"{weak}, or where the app cannot take that, `limit: https://…`, the page that says so"]
 
 
-def _check_route(route):
+def _check_route(route, login):
     problems = _unknown("route", route, _SUB_KEYS["route"])
     problems += _choice("route.path", route.get("path"), ROUTE_PATHS, required=False)
     problems += _choice("route.scheme", route.get("scheme"), ("http", "https"), required=False)
@@ -247,9 +249,18 @@ def _check_route(route):
         problems.append(
             f"x-mediastack.route.name is {name!r}: it is a part of a host name: lower-case letters, digits and '-'"
         )
-    for key in ("enabled", "pass_host"):
+    for key in ("enabled", "pass_host", "sso"):
         if not isinstance(route.get(key, True), bool):
             problems.append(f"x-mediastack.route.{key} is {route[key]!r}: it must be true or false")
+    paths = route.get("open", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) and _OPEN.match(path) for path in paths):
+        problems.append(
+            f"x-mediastack.route.open is {paths!r}: it must be a list of paths such as /api, without a slash at the end"
+        )
+    elif paths and login in ("none", "wizard"):
+        problems.append(
+            f"x-mediastack.route.open: with login.kind {login} there is nobody to ask for a key at {paths[0]}"
+        )
     return problems
 
 

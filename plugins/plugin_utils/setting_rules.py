@@ -15,6 +15,7 @@ from .closest import hint
 from .ingress_rules import IngressRules
 from .notify_rules import NotifyRules
 from .setting_types import CastError, number_as_text, shown, to_bool, to_number, to_text
+from .sso_rules import SsoRules
 
 MIN_COMPOSE = (2, 20, 3)
 _DAY = 86400
@@ -30,7 +31,7 @@ _DOMAIN = re.compile(
 )
 
 
-class Rules(ChangeRules, IngressRules, NotifyRules):
+class Rules(ChangeRules, IngressRules, NotifyRules, SsoRules):
     """Checks of single settings, one method a setting: value and problems to add to in, the value to use out.
 
     Parameters:

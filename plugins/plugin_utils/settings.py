@@ -23,6 +23,7 @@ from . import (
     path_rules,
     setting_rules,
     setting_sources,
+    sso_rules,
     text_rules,
     vpn_rules,
 )
@@ -359,6 +360,7 @@ class _Resolution:
         self.layout()
         self.port_numbers()
         self.ingress()
+        self.sso()
         vpn = [name for name in self.spec if name.startswith(PREFIX + "vpn_")]
         if self.failed.isdisjoint(vpn):
             self.values = vpn_rules.normalized(self.values)
@@ -388,6 +390,11 @@ class _Resolution:
             for name, text in errors:
                 self.error(name, text)
             self.warnings += [f"{name}: {text}" for name, text in warnings]
+
+    def sso(self):
+        if self.failed.isdisjoint((PREFIX + "sso_groups", PREFIX + "sso_users")):
+            for name, text in sso_rules.check(self.values):
+                self.error(name, text)
 
     def port_numbers(self):
         """Ports of the VPN settings that `mediastack_ports` gives away."""

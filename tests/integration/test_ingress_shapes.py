@@ -11,6 +11,7 @@ import stat
 import pytest
 from acme_server import AcmeServer
 from ingress_lab import fetch
+from sso_lab import Browser
 from stack_harness import Stack, changed, free_ports, wait_for
 
 DOMAIN = "home.mediastack.test"
@@ -140,6 +141,12 @@ EVERY = {
 }
 
 
+def _door(port, authority, name):
+    """Where a stranger comes to at an app's front page; None while the proxy does not have it yet."""
+    page = Browser(port, authority).open(f"{name}.{DOMAIN}")
+    return page if page.status < 500 else None
+
+
 @pytest.mark.long
 def test_every_app_there_is_has_its_route(make):
     first = free_ports(39)
@@ -167,16 +174,22 @@ def test_every_app_there_is_has_its_route(make):
     )
     stack.play("site", timeout=590)
     authority = stack.base / "config" / "traefik" / "ca.crt"
+    for name in set(EVERY) - {"authentik", "jellyfin", "plex"}:
+        page = wait_for(lambda name=name: _door(first + 11, authority, name), 60, f"the login in front of {name}")
+        assert page.host == f"authentik.{DOMAIN}" and "authentik - Login" in page.body, (name, page)
+    browser = Browser(first + 11, authority)
+    secrets = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())["secrets"]
+    browser.log_in(browser.open(f"homepage.{DOMAIN}"), "akadmin", secrets["authentik_password"])
     for name, (path, word) in EVERY.items():
         host = f"{name}.{DOMAIN}"
-        answer = wait_for(
-            lambda host=host, path=path: (a := fetch(host, first + 11, path, authority)).status < 500 and a, 60, name
-        )
+        # What authentik keeps for itself is asked for by somebody who has logged in.
+        answer = wait_for(lambda host=host, path=path: (a := browser.open(host, path)).status < 500 and a, 60, name)
+        assert answer.host == host, (name, answer)
         assert answer.status in (200, 204, 401), (name, answer)
         assert word in answer.body, (name, answer)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert fetch(host, first + 10, path).headers["Location"] == f"https://{host}:{first + 11}{path}"
         assert fetch(host, first + 11, path, authority, told="evil.example").status == 404
     routes = json.dumps((stack.base / "config" / "traefik" / "dynamic" / "mediastack.yml").read_text())
-    assert routes.count("rule: Host(") == len(EVERY)
+    assert routes.count("service: authentik-server") == len(EVERY) - 1, "its own, the question, and each way back"
     assert changed(stack.play("site", timeout=590)) == 0

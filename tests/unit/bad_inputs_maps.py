@@ -230,7 +230,75 @@ _CREDENTIALS = [
     ("no file for it", {"AWS_ACCESS_KEY_ID": "x"}, None),
     ("twice", {"CF_TOKEN": "x", "CF_TOKEN_FILE": "x"}, None),
 ]
+# Names that stand in an address, in a file's name and in a rule of authentik; maps of lists and of maps.
+_WRONG_NAMES = [
+    ("line end in a name", "a\nb"),
+    ("escape in a name", "a\x1b[2J"),
+    ("right to left in a name", "a\u202eb"),
+    ("empty name", ""),
+    ("template in a name", "{{ lookup('pipe', 'touch " + CANARY + "') }}"),
+    ("command in a name", "$(touch " + CANARY + ")"),
+    ("backticks in a name", "`touch " + CANARY + "`"),
+    ("path in a name", "../users"),
+    ("quote in a name", 'a"]) or True #'),
+    ("single quote in a name", "a'b"),
+    ("tag of YAML in a name", "!Env HOME"),
+    ("huge name", "a" * 70000),
+    ("NUL in a name", "a\0b"),
+    ("token in a name", "@@mediastack:secret:sonarr_api_key@@"),
+    ("not of this alphabet", "é"),
+    ("blank at the end of a name", "users "),
+]
+_SSO_GROUPS = [
+    *[(kind, {name: ["all"]}, None) for kind, name in _WRONG_NAMES],
+    *[
+        (repr(value)[:40], {"users": value}, None)
+        for value in (
+            "all",
+            5,
+            True,
+            None,
+            {},
+            {"all": True},
+            [5],
+            [None],
+            [["all"]],
+            ["sonar"],
+            [""],
+            ["All"],
+            [_DATE],
+        )
+    ],
+    ("template in a list", {"users": ["{{ x }}"]}, None),
+    ("kept", {"My family": ["media", "homepage"], "0755": []}, {"My family": ["media", "homepage"], "0755": []}),
+]
+_SSO_USERS = [
+    *[(kind, {name: {"groups": ["users"]}}, None) for kind, name in _WRONG_NAMES],
+    ("capitals", {"Alice": {"groups": ["users"]}}, None),
+    ("authentik's own", {"akadmin": {"groups": ["users"]}}, None),
+    *[
+        (repr(value)[:40], {"alice": value}, None)
+        for value in ("users", ["users"], 5, True, None, {}, {"groups": []}, {"groups": "users"}, {"groups": [5]})
+    ],
+    ("no such group", {"alice": {"groups": ["user"]}}, None),
+    ("no such key", {"alice": {"groups": ["users"], "password": "x"}}, None),
+    *[
+        (f"name {value!r}"[:40], {"alice": {"groups": ["users"], "name": value}}, None)
+        for value in (5, True, [], "a\nb", "a\0b", "a\u202eb", "{{ x }}", "{% x %}", "a" * 201, "@@mediastack:bind@@")
+    ],
+    *[
+        (f"mail {value!r}"[:40], {"alice": {"groups": ["users"], "email": value}}, None)
+        for value in (5, "alice", "a@b c", "a@b\nc", "<a@b.c>", "a@b.c, d@e.f", "a" * 200 + "@b.c", "{{ x }}@b.c")
+    ],
+    *[
+        (f"kept {value!r}"[:40], {"alice": {"groups": ["users"], "name": value}}, {"alice": value})
+        for value in FREE
+        if len(value) < 99 and not value.startswith(("{{", "{%"))
+    ],
+]
 MAPS = {
+    "sso_groups": _SSO_GROUPS,
+    "sso_users": _SSO_USERS,
     "acme_credentials": _CREDENTIALS,
     "services": _SERVICES,
     "ports": _PORTS,

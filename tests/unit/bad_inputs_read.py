@@ -123,6 +123,22 @@ def _ports(read, expected):
     return found
 
 
+def _blueprint(read, model):
+    """What authentik is told of one kind: identifiers and attributes, every scalar as text, its tags left out."""
+    document = yaml.load(read.files["sso/mediastack.yaml"], Loader=yaml.BaseLoader)  # noqa: S506 (text only)
+    found = [entry for entry in document["entries"] if entry["model"] == model and entry["state"] == "present"]
+    return [(entry["identifiers"], entry["attrs"]) for entry in found]
+
+
+def _sso_groups(read, _expected):
+    names = [identifiers["name"] for identifiers, _attrs in _blueprint(read, "authentik_core.group")]
+    return {name: read.values["mediastack_sso_groups"][name] for name in names}
+
+
+def _sso_users(read, _expected):
+    return {identifiers["username"]: attrs["name"] for identifiers, attrs in _blueprint(read, "authentik_core.user")}
+
+
 def _gluetun(variable):
     return lambda read, _expected: read.compose("gluetun")["environment"][variable]
 
@@ -158,6 +174,8 @@ _READERS = {
     "container_prefix": lambda read, _expected: read.compose("sonarr")["container_name"].removesuffix("sonarr"),
     "admin_user": lambda read, _expected: _sabnzbd(read, "username"),
     "domain": lambda read, _expected: _sabnzbd(read, "host_whitelist")[-1].removeprefix("sabnzbd."),
+    "sso_groups": _sso_groups,
+    "sso_users": _sso_users,
     "bind_addresses": lambda read, _expected: [port["host_ip"] for port in read.compose("sonarr")["ports"]],
     "plex_claim": _secret_file("plex_claim"),
     "backup_target": lambda read, _expected: json.loads(read.files[".mediastack/backup.json"])["target"],

@@ -49,6 +49,7 @@ SINGLE = {
     + _kept("172.28.0.0/24"),
     "plex_claim": _all("claim-", "x", "claim-a b", "claim-$(id)") + _kept("claim-aB3_-"),
     "open_uis": _lists("sonnar", ""),
+    "sso_exclude": _lists("sonnar", ""),
     "notify_urls": _lists("ntfy.example/x", "", "x"),
     "notify_events": _lists("unhealty", "", "UPDATE"),
     "site_serial": _BATCHES,

@@ -43,6 +43,11 @@ mediastack_vpn_type: openvpn
 mediastack_vpn_openvpn_custom_config: remote 198.51.100.9 1194
 mediastack_vpn_openvpn_key_passphrase: x
 """
+# Of the modes of the proxy, one for which nobody makes a certificate.
+_ACME = """mediastack_domain: home.example.org
+mediastack_tls: acme_http
+mediastack_acme_email: me@example.org
+"""
 _BEGINS = (
     ("vpn_openvpn_", _OPENVPN),
     ("vpn_wireguard_", _CUSTOM),
@@ -54,10 +59,16 @@ _BEGINS = (
     ("media_path", "mediastack_split_mounts: true\n" + _OFF),
     ("downloads_path", "mediastack_split_mounts: true\n" + _OFF),
     ("plex_claim", "mediastack_profiles: [plex]\n" + _OFF),
+    ("sso_", _ACME + _OFF),
     ("", _OFF),
 )
 # What runs, so that not all of the catalogue is rendered for each.
-_NEEDED = {"admin_user": "sabnzbd", "domain": "sabnzbd"}
+_NEEDED = {
+    "admin_user": ["sabnzbd"],
+    "domain": ["sabnzbd"],
+    "sso_groups": ["authentik", "traefik"],
+    "sso_users": ["authentik", "traefik"],
+}
 _ALONE = ("services", "profiles", "ports")
 
 
@@ -89,7 +100,7 @@ class World:
     def text(self, case):
         """The inventory of a case, and the apps' lines that let it be seen."""
         name = f"mediastack_{case.setting}"
-        apps = [_NEEDED[case.setting]] if case.setting in _NEEDED else []
+        apps = list(_NEEDED.get(case.setting, ()))
         begin = next(text for start, text in _BEGINS if case.setting.startswith(start))
         if case.setting == "secrets" and isinstance(case.expected, dict):
             apps += [bad_inputs_read.HOLDERS[secret] for secret in case.expected]

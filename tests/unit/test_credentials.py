@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import credentials
 from ansible_collections.homelab.mediastack.plugins.module_utils.secret_store import SecretStore
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import credentials_text
 
 SECRETS = {"app_password": {"generate": {"kind": "alnum", "length": 24}}, "app_api_key": {}}
 
@@ -62,6 +63,16 @@ def test_what_we_made_is_shown_with_its_address_and_key(host):
     assert (entry["user"], entry["password"], entry["api_key"]) == ("admin", "secret", "key")
     assert entry["urls"] == ["http://10.0.0.5:80", "http://[::1]:80"]
     assert (entry["note"], entry["missing"]) == ("", False)
+
+
+def test_further_users_have_first_passwords_of_their_own(host):
+    secrets = {**SECRETS, "app_alice": {}, "app_bob": {}}
+    host.stored(app_password="secret", app_alice="first")
+    entry = host.entry("env", secrets=secrets, others={"alice": "app_alice", "bob": "app_bob"})
+    assert entry["others"] == {"alice": "first"}, "bob's is not made yet"
+    shown = credentials_text.text("nas", [entry], False)
+    assert "user      alice\n" in shown and "password  first  (the first one)\n" in shown
+    assert host.entry("env")["others"] == {}
 
 
 def test_what_the_inventory_gives_needs_no_record(host):

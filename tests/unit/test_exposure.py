@@ -62,6 +62,13 @@ def answer(status=200, body="", hops=(), path="/", reason=None):
         ({"path": "/", "json": {"initialized": True}}, answer(401, "Unauthorized"), ASKED),
         ({"path": "/", "contains": "Not authenticated"}, answer(403), ASKED),
         ({"path": "/", "status": [400]}, answer(401), UNKNOWN),
+        # Single sign-on in front of it: nothing of the app was seen.
+        (
+            {"path": "/", "json": {"initialized": True}},
+            answer(302, hops=["https://authentik.a.b/application/o/x/"]),
+            ASKED,
+        ),
+        ({"path": "/", "json": {"initialized": True}}, answer(302, hops=["https://elsewhere.example/"]), OPEN),
         ({"path": "/", "status": [400, 401]}, answer(400), ASKED),
         ({"path": "/", "status": [400, 401]}, answer(200), OPEN),
     ],

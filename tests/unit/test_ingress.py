@@ -10,13 +10,13 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import R
 
 DOMAIN = "home.example.org"
 PROFILES = [
-    *("jellyfin", "plex", "music", "books", "proxy", "dashboard", "dashboard-alt", "auth", "transcoding"),
+    *("jellyfin", "plex", "music", "books", "proxy", "dashboard", "dashboard-alt", "transcoding"),
     *("transmission", "deluge", "nzbget"),
 ]
-# Every app with a web interface, by the name of its route.
+# Every app with a web interface, by the name of its route; authentik and what it changes are in test_sso.py.
 UIS = {
     *("prowlarr", "qbittorrent", "sabnzbd", "bazarr", "radarr", "sonarr", "lidarr", "readarr", "jellyfin", "plex"),
-    *("tautulli", "tdarr", "seerr", "authentik", "heimdall", "homepage", "deluge", "nzbget", "transmission"),
+    *("tautulli", "tdarr", "seerr", "heimdall", "homepage", "deluge", "nzbget", "transmission"),
 }
 
 
@@ -90,6 +90,15 @@ def test_an_app_behind_the_vpn_is_reached_at_gluetun(bundle):
         assert services["heimdall"]["loadBalancer"]["servers"] == [{"url": "http://heimdall:80"}]
         # It compares the port in the Host header with its own.
         assert services["qbittorrent"]["loadBalancer"]["passHostHeader"] is False
+
+
+def test_an_app_is_asked_how_it_is_by_the_name_that_it_takes(bundle):
+    """Homepage refuses every other one, and would be taken for ill."""
+    services = routes(bundle())["http"]["services"]
+    assert services["homepage"]["loadBalancer"]["healthCheck"]["hostname"] == f"homepage.{DOMAIN}"
+    assert "hostname" not in services["qbittorrent"]["loadBalancer"]["healthCheck"], "it takes its own only"
+    allowed = h.service(bundle(), "homepage")["environment"]["HOMEPAGE_ALLOWED_HOSTS"].split(",")
+    assert f"homepage.{DOMAIN}" in allowed
 
 
 def test_every_app_has_a_page_that_names_it(bundle):

@@ -1,11 +1,13 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""authentik: server and worker on a real PostgreSQL; 503 until the worker's migrations are there."""
+"""authentik: server with its outpost, and worker, on a real PostgreSQL; 503 until the worker's migrations are there."""
 
+import json
 import os
 import subprocess
 import time
 
+from .. import authentik_model, authentik_outpost
 from ..core import App, Response, json_response, page, redirect
 from ..identity import StartError
 
@@ -52,6 +54,8 @@ class APP(App):
         }
         self.migrated = False
         self.checked = 0.0
+        self.known, self.loaded = authentik_model.new(), 0.0
+        self.outpost = authentik_outpost.Outpost(self.model, self.version)
         if self.args == ["server"]:
             self.ports = (9000, 9300)
 
@@ -80,10 +84,34 @@ class APP(App):
                 else "0"
             )
             self.query(
+                "CREATE TABLE IF NOT EXISTS authentik_lab_model (one int PRIMARY KEY, model text);"
                 "CREATE TABLE IF NOT EXISTS authentik_version_history (version text PRIMARY KEY, bootstrapped int);"
                 f"INSERT INTO authentik_version_history VALUES ('{self.version}', {user}) ON CONFLICT DO NOTHING"
             )
+            if self.load() is None:
+                # The first start; the password counts at no other one.
+                model, password = authentik_model.new(), self.value("AUTHENTIK_BOOTSTRAP_PASSWORD")
+                if password:
+                    authentik_model.add_user(model, "akadmin", password, [authentik_model.ADMINS])
+                self.save(model)
             print("Finished authentik bootstrap", flush=True)
+
+    def load(self):
+        """What is in the database; None before the worker has put something there."""
+        worked, output = self.query("SELECT model FROM authentik_lab_model")
+        return json.loads(output) if worked and output else None
+
+    def save(self, model):
+        """Write it; returns whether that worked."""
+        text = authentik_outpost.dumped(model)
+        new = f"INSERT INTO authentik_lab_model VALUES (1, $lab${text}$lab$)"
+        return self.query(f"{new} ON CONFLICT (one) DO UPDATE SET model = excluded.model")[0]
+
+    def model(self):
+        """What the server goes by; read anew every second, as the real one is told of changes."""
+        if time.time() - self.loaded > 1:
+            self.known, self.loaded = self.load() or self.known, time.time()
+        return self.known
 
     def is_ready(self):
         """Return whether the migrations are there; asked at most once a second, and again after 10 s."""
@@ -109,6 +137,12 @@ class APP(App):
         """Answer health and the login flow; the API needs a token."""
         if request.path in ("/-/health/live/", "/-/health/ready/"):
             return Response(200, b"", None)
+        if request.path.startswith(authentik_outpost.PREFIX):
+            return self.outpost.handle(request)
+        if request.path == "/application/o/authorize/":
+            return self.outpost.authorize(request)
+        if request.path == authentik_outpost.EXECUTOR:
+            return self.outpost.execute(request)
         if request.path == "/api/v3/root/config/":
             return json_response({"capabilities": [], "error_reporting": {"enabled": False}})
         if request.path.startswith("/api/"):
@@ -124,4 +158,6 @@ class APP(App):
             return page("authentik - Setup")
         if request.path.startswith("/if/flow/"):
             return page("authentik - Login")
+        if request.path == "/flows/-/default/authentication/":
+            return redirect(f"{authentik_outpost.LOGIN}?{request.raw_query}")
         return redirect("/flows/-/default/authentication/?next=/")
