@@ -25,17 +25,26 @@ sys.path[:0] = [
 import allpairspy  # noqa: E402
 import render_harness  # noqa: E402
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import project_files, secret_store  # noqa: E402
+from ansible_collections.homelab.mediastack.plugins.module_utils import (  # noqa: E402
+    gpu_overlay,
+    host_gpu,
+    project_files,
+    secret_store,
+)
 
 PROXY = "proxy"
 # What a stack can differ in beside its profiles: setting → values. The first one is the default.
 FACTORS = {
     "mediastack_ingress_style": ["host", "path"],
     "mediastack_tls": ["internal", "acme_dns", "none"],
-    "mediastack_gpu": ["none", "vaapi", "nvidia"],
+    "mediastack_gpu": ["none", "qsv", "nvidia"],
     "mediastack_split_mounts": [False, True],
     "mediastack_bind_addresses": [["192.0.2.10"], ["127.0.0.1"]],
 }
+# What the host of the stacks has.
+GPUS = host_gpu.Gpus(
+    [host_gpu.Node("/dev/dri/renderD128", 105, "0x8086", "i915")], ["/dev/nvidia0"], "nvidia-container-runtime-hook"
+)
 _OF_PROXY = ("mediastack_ingress_style", "mediastack_tls")
 
 
@@ -122,6 +131,7 @@ class File:
 def render(world, stack):
     """The files of a stack as the host would have them, by `render_harness.World.bundle`; without programs."""
     bundle = world.bundle(**stack.settings)
+    gpu_overlay.settle(bundle, GPUS)
     project, services = bundle["project"]["path"], bundle["services"]
     values = {name: _value(spec, name) for name, spec in bundle["secrets"].items()}
     images = {name: service["image"] for name, service in services.items()}
