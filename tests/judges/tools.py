@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import yaml
 from compose_harden import scanner
@@ -58,7 +59,12 @@ def _variable(found):
 
 def dclint(files):
     """Judge Compose files, each by itself."""
-    answer = json.loads(_output(ROOT / "tests" / "tools" / "dclint.sh", "--formatter", "json", *files, good=(0, 1)))
+    with tempfile.TemporaryDirectory() as place:
+        # It ends before a pipe has taken all that it says.
+        report = pathlib.Path(place) / "report.json"
+        options = ("--formatter", "json", "--output-file", report)
+        _output(ROOT / "tests" / "tools" / "dclint.sh", *options, *files, good=(0, 1))
+        answer = json.loads(report.read_text(encoding="utf-8"))
     if {pathlib.Path(file["filePath"]).resolve() for file in answer} != {file.resolve() for file in files}:
         raise Broken(f"{len(files)} files were given to dclint, and it judged {len(answer)}")
     return {
