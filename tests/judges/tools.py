@@ -7,6 +7,7 @@ What cannot be read, or is not judged, is an error and never a clean result.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ import sys
 import tempfile
 
 import yaml
-from compose_harden import scanner
+from compose_harden import parser, scanner
 from findings import Finding
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -78,17 +79,25 @@ def compose_harden(files):
     """Return `(findings, passed, applicable)` over the Compose files of one project."""
     findings, passed, applicable = set(), 0, 0
     for file in files:
-        document, result = scanner.scan_file(str(file))
-        named = yaml.safe_load(file.read_text(encoding="utf-8")).get("services") or {}
-        if set(document.services) != set(named):
-            raise Broken(f"{file}: compose-harden sees {sorted(document.services)} of {sorted(named)}")
-        passed, applicable = passed + result.passed_count, applicable + result.applicable_count
-        findings |= {
-            Finding("compose-harden", check.check_id, "failed", check.service, check.message)
-            for check in result.checks
-            if not check.passed
-        }
+        failed, good, of = _hardened(file.read_text(encoding="utf-8"))
+        findings, passed, applicable = findings | failed, passed + good, applicable + of
     return findings, passed, applicable
+
+
+@functools.cache
+def _hardened(text):
+    """compose-harden's verdict on a file; the same file is in many stacks."""
+    document = parser.parse("compose.yml", text)
+    named = document.data.get("services") or {}
+    if set(document.services) != set(named):
+        raise Broken(f"compose-harden sees {sorted(document.services)} of {sorted(named)}")
+    result = scanner.analyze_document(document)
+    failed = {
+        Finding("compose-harden", check.check_id, "failed", check.service, check.message)
+        for check in result.checks
+        if not check.passed
+    }
+    return failed, result.passed_count, result.applicable_count
 
 
 def detect_secrets(files, names=None):
