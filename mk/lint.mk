@@ -4,12 +4,13 @@
 
 lint_stage = @tests/tools/stage.py run --quiet build/lint
 
-lint: setup-lint setup-test  ## ansible-lint, yamllint, ruff, ansible-test sanity, docs, changelog
+lint: setup-lint setup-test  ## ansible-lint, yamllint, ruff, ansible-test sanity, docs, changelog, and what judges the rendered stacks
 	@rm -rf build/lint
 	$(lint_stage) yamllint yamllint -s .
 	$(lint_stage) ruff bash -c 'ruff check . && ruff format --check .'
 	$(lint_stage) shellcheck tests/tools/shellcheck.sh
 	$(lint_stage) judge tests/tools/judge.py
+	$(lint_stage) judges .venv/bin/python tests/judges/judges.py
 	$(lint_stage) argument-specs tests/tools/unit.sh tests/unit/test_argument_specs.py
 	$(lint_stage) catalogue-docs .venv/bin/python tests/tools/catalogue_docs.py --check
 	$(lint_stage) ansible-lint ansible-lint --offline --nocolor --profile production
@@ -21,6 +22,11 @@ lint: setup-lint setup-test  ## ansible-lint, yamllint, ruff, ansible-test sanit
 fmt: setup-lint  ## ruff format and ruff's safe repairs
 	ruff check --fix-only .
 	ruff format .
+
+.PHONY: judges
+
+judges: setup-lint setup-test  ## compose-lint, dclint, compose-harden, detect-secrets and bandit, and their numbers → docs/judges.md
+	@.venv/bin/python tests/judges/judges.py --docs
 
 .PHONY: docs
 

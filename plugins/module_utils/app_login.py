@@ -67,7 +67,7 @@ def address(name, services, containers, wanted="web"):
 
 
 def _reachable(host):
-    parsed = ipaddress.ip_address(host or "0.0.0.0")
+    parsed = ipaddress.ip_address(host or "0.0.0.0")  # nosec B104 # parsed only
     if parsed.is_unspecified:
         return "127.0.0.1" if parsed.version == 4 else "::1"
     return host

@@ -104,16 +104,16 @@ def default_address(routes="/proc/net/route"):
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((best[1] if best[1] != "0.0.0.0" else _NOWHERE, 9))
+            probe.connect((best[1] if best[1] != "0.0.0.0" else _NOWHERE, 9))  # nosec B104 # compared, not listened on
             address = probe.getsockname()[0]
         except OSError:
             return None
-    return None if address == "0.0.0.0" else address
+    return None if address == "0.0.0.0" else address  # nosec B104 # compared, not listened on
 
 
 def _is_local(address):
     """Whether a socket can be bound to the address."""
-    if address in ("0.0.0.0", "::"):
+    if address in ("0.0.0.0", "::"):  # nosec B104 # compared, not listened on
         return True
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:

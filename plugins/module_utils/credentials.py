@@ -113,5 +113,5 @@ class _Host:
 
 def _host(address):
     """An address as it stands in a URL; for "every interface" this host's own."""
-    address = (bind_address.default_address() or "127.0.0.1") if address in ("0.0.0.0", "::") else address
+    address = (bind_address.default_address() or "127.0.0.1") if address in ("0.0.0.0", "::") else address  # nosec B104 # compared, not listened on
     return "[%s]" % address if ":" in address else address

@@ -90,7 +90,7 @@ def _published(container):
         target, _slash, protocol = inside.partition("/")
         for binding in bindings or []:
             if binding.get("HostPort"):
-                yield protocol or "tcp", binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"]), int(target)
+                yield protocol or "tcp", binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"]), int(target)  # nosec B104 # Docker's own meaning
 
 
 def _listener(container, services, protocol, address, port, target, kernel, hosts=False):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import probes
 
-LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104 # compared, not listened on
 """Where to knock when a port is published on every address."""
 
 

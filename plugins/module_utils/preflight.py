@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     bind_address,
+    gpu_overlay,
     place_marks,
     preflight_backup,
     preflight_engine,
@@ -33,6 +34,7 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
     problems += preflight_engine.foreign_containers(bundle, containers)
     problems += preflight_engine.lab_images(bundle, engine_facts)
     problems += preflight_vpn.check(bundle, engine_facts, notes)
+    problems += gpu_overlay.check(bundle)
     problems += preflight_engine.address_pools(bundle, engine_facts, notes)
     saved, _save, problem = bind_address.resolve(bundle["project"]["path"], bundle.get("bind_addresses") or [])
     problems += [problem] if problem else []

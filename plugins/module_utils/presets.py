@@ -293,7 +293,7 @@ def _write_new(change):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             atomic_files.give(handle, change["owner"], change["group"])
-            os.fchmod(handle, 0o2775)
+            os.fchmod(handle, 0o2775)  # nosec B103 # a shared group writes there
         finally:
             os.close(handle)
     mode = change["mode"] if isinstance(change["mode"], int) else int(change["mode"], 8)

@@ -238,15 +238,15 @@ class Tokens:
         if kind == "pbkdf2_qbittorrent":
             value = self._store.qbittorrent(name, value)
         elif kind == "md5":
-            value = hashlib.md5(value.encode("utf-8")).hexdigest()
+            value = hashlib.md5(value.encode("utf-8")).hexdigest()  # nosec B324 # what the app stores
         elif kind == "salt":
             value = self._store.salt(name)
         elif kind == "htpasswd":
             # As `htpasswd -s` writes it. Nobody guesses what is generated, and the file is for root alone.
-            value = "{SHA}" + base64.b64encode(hashlib.sha1(value.encode("utf-8")).digest()).decode("ascii")
+            value = "{SHA}" + base64.b64encode(hashlib.sha1(value.encode("utf-8")).digest()).decode("ascii")  # nosec B324 # htpasswd's own form
         elif kind == "sha1_deluge":
             # deluge/ui/web/auth.py: sha1(salt as text + password)
-            value = hashlib.sha1((self._store.salt(name) + value).encode("utf-8")).hexdigest()
+            value = hashlib.sha1((self._store.salt(name) + value).encode("utf-8")).hexdigest()  # nosec B324 # what the app stores
         return value
 
     def _encoded(self, match, value, encoding, where):

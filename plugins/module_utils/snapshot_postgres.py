@@ -173,7 +173,7 @@ def _sql(docker, container, user, database, statements, name, turns=1):
 
 def _terminate(database):
     return (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"  # nosec B608 # quoted by literal()
         % literal(database)
     )
 

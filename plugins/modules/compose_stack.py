@@ -390,6 +390,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     after_forward,
     after_run,
+    gpu_overlay,
     module_bundle,
     stack,
 )
@@ -447,6 +448,7 @@ def main():
     parameters = dict(module.params)
     bundle = parameters["bundle"]
     module_bundle.hide_secrets(module, bundle)
+    gpu_overlay.settle(bundle)
     if bundle:
         parameters["project_path"] = parameters["project_path"] or bundle["project"]["path"]
     refuse_nonsense(module, parameters)

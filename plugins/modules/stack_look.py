@@ -83,7 +83,12 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_dict
 
-from ansible_collections.homelab.mediastack.plugins.module_utils import after_run, module_bundle, stack_frame
+from ansible_collections.homelab.mediastack.plugins.module_utils import (
+    after_run,
+    gpu_overlay,
+    module_bundle,
+    stack_frame,
+)
 from ansible_collections.homelab.mediastack.plugins.module_utils.progress import Progress
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_holds import Ask
 from ansible_collections.homelab.mediastack.plugins.module_utils.stack_present import Present
@@ -98,6 +103,7 @@ def main():
     parameters = dict(module.params["request"])
     bundle = parameters["bundle"] = check_type_dict(parameters["bundle"])
     module_bundle.hide_secrets(module, bundle)
+    gpu_overlay.settle(bundle)
     health = parameters.pop("health", None)
     parameters.pop("forwarding", None)
     parameters["holds"] = Ask(**parameters["holds"]) if parameters.get("holds") else None

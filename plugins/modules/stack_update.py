@@ -204,6 +204,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homelab.mediastack.plugins.module_utils import (
     after_forward,
     after_run,
+    gpu_overlay,
     module_bundle,
     stack,
     update_ask,
@@ -257,6 +258,7 @@ def main():
     module = AnsibleModule(argument_spec(), supports_check_mode=True)
     parameters = dict(module.params)
     module_bundle.hide_secrets(module, parameters["bundle"])
+    gpu_overlay.settle(parameters["bundle"])
     health, forwarding, change = (parameters.pop(name) for name in ("health", "forwarding", "change"))
     token = None if module.check_mode else parameters["progress"]
     progress = parameters["progress"] = Progress(parameters["project_path"], token)

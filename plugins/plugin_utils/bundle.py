@@ -32,6 +32,8 @@ from .ports import VPN_PARENT
 SCHEMA = 1
 VPN_OFF = "VPN OFF: torrents use your own address"
 OVERRIDES_FILE = "compose.overrides.yml"
+# Filled by the host, which alone knows its devices (module_utils/gpu_overlay.py).
+GPU_FILE = "compose.gpu.yml"
 # A value of mediastack_env is written by the host in place of its token, so that diffs can hide it.
 ENV_SECRET = "env."
 _IPV6_SYSCTL = "net.ipv6.conf.all.disable_ipv6"
@@ -40,6 +42,7 @@ _HEADERS = {
     "group": _HEADER.format(origin="its service files and the inventory")
     + "# To change a service, use mediastack_overrides.\n",
     "overrides": _HEADER.format(origin="mediastack_overrides"),
+    "gpu": _HEADER.format(origin="mediastack_gpu and what this host has"),
 }
 
 
@@ -80,7 +83,8 @@ def build(catalogue, stack, settings, render_env):
     """
     paths = paths_of(settings)
     project = paths["project"]
-    files = _compose_files(stack, project)
+    gpu = _gpu(catalogue, settings)
+    files = _compose_files(stack, project, gpu["services"])
     routes, messages = ingress.find(catalogue.services, stack.definitions, stack.effective, settings)
     proxy = ingress_files.build(catalogue.services, routes, settings, paths["config"], project)
     doors, said = sso.plan(catalogue.services, routes, settings)
@@ -121,6 +125,7 @@ def build(catalogue, stack, settings, render_env):
         "bind_addresses": settings["mediastack_bind_addresses"],
         "lab_images": settings["mediastack_lab_images"],
         "vpn": _vpn(stack, settings),
+        "gpu": gpu,
         "secrets": {**secrets.specs, **env_secrets},
         "directories": directories(catalogue, stack, settings, paths, all_presets),
         "files": [
@@ -181,13 +186,22 @@ def health_services(bundle):
     ]
 
 
-def _compose_files(stack, project):
+def _gpu(catalogue, settings):
+    """What is asked of the host's GPU, and for which services."""
+    wanted = settings["mediastack_gpu"]
+    users = [name for name, service in catalogue.services.items() if service.meta.get("gpu")]
+    return {"wanted": wanted, "services": [] if wanted == "none" else users}
+
+
+def _compose_files(stack, project, gpu):
     files = []
     for group, document in stack.documents.items():
         text = _HEADERS["group"] + compose_yaml.dump(_without_images(document))
         files.append(_file(posixpath.join(project, f"compose.{group}.yml"), text))
     if not files:
         files.append(_file(posixpath.join(project, "compose.core.yml"), _HEADERS["group"] + "services: {}\n"))
+    if gpu:
+        files.append(_file(posixpath.join(project, GPU_FILE), _HEADERS["gpu"] + "services: {}\n"))
     if stack.overrides:
         text = _HEADERS["overrides"] + compose_yaml.dump(_without_images(stack.overrides))
         files.append(_file(posixpath.join(project, OVERRIDES_FILE), text))

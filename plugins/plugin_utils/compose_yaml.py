@@ -67,7 +67,7 @@ def load(text, strict=True):
     """
     try:
         # The loaders are subclasses of the safe loader: no tag constructs an object.
-        return yaml.load(text, Loader=_StrictLoader if strict else _LenientLoader)  # noqa: S506
+        return yaml.load(text, Loader=_StrictLoader if strict else _LenientLoader)  # nosec B506 # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""

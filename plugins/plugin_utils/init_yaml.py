@@ -257,4 +257,4 @@ def load(text):
         VarsFileError: see `entries`.
     """
     entries(text)
-    return yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a safe loader)
+    return yaml.load(text, Loader=_Loader) or {}  # nosec B506 # noqa: S506 (a safe loader)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime
 import os
-import xml.etree.ElementTree as ET
+import xml.etree.ElementTree as ET  # nosec B405 # writes only
 
 from . import play_results, report_files, table
 

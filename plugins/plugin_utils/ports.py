@@ -146,7 +146,7 @@ def of_compose(service, entries):
             address, protocol = match["ip"], match["protocol"] or "tcp"
             if last - first != int(match["target_end"] or target) - target:
                 continue
-        address = str(address or "0.0.0.0").strip("[]")  # noqa: S104 - Docker's own meaning of no address
+        address = str(address or "0.0.0.0").strip("[]")  # nosec B104 # noqa: S104 - Docker's own meaning of no address
         for offset in range(last - first + 1):
             found.append(Port(service, str(target + offset), protocol, first + offset, target + offset, (address,)))
     return found

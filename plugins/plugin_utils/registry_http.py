@@ -210,7 +210,7 @@ class Transport:
         for attempt in range(1, self._attempts + 1):
             if registry in self._dead:
                 raise self._dead[registry]
-            pause = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT) * random.uniform(0.5, 1)
+            pause = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT) * random.uniform(0.5, 1)  # nosec B311 # spreads retries, no secret
             try:
                 answer = self._send(registry, method, url, headers, data)
                 if digest and answer.status == 200:

@@ -231,7 +231,7 @@ def _parse(file, app):
 
 @functools.lru_cache(maxsize=1)
 def _lexer():
-    return jinja2.Environment(autoescape=False)  # noqa: S701 - only its lexer is used, nothing is rendered
+    return jinja2.Environment(autoescape=False)  # nosec B701 # noqa: S701 - only its lexer is used, nothing is rendered
 
 
 def neutral(text, app):

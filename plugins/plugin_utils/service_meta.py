@@ -42,6 +42,7 @@ _KEYS = {
     "route": dict,
     "run_as": str,
     "new_privileges": bool,
+    "gpu": bool,
     "links": list,
 }
 _TYPE_NAMES = {str: "text", list: "a list", dict: "a map", bool: "true or false"}

@@ -145,7 +145,7 @@ _CASTS = {"str": to_text, "path": to_text, "int": to_number, "bool": to_bool, "l
 
 def _parsed(text, kind, title, secret):
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
+        value = yaml.load(text, Loader=_Loader)  # nosec B506 # noqa: S506 (a safe loader, the C one where there is one)
     except yaml.YAMLError as error:
         raise CastError(
             f"{shown(text, secret)} is not {title}: {getattr(error, 'problem', None) or 'bad YAML'}"

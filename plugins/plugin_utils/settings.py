@@ -97,7 +97,7 @@ def load_spec(path=None):
     """The options of the argument specification, `{mediastack_*: option}`."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with open(path or SPEC, encoding="utf-8") as stream:
-        document = yaml.load(stream, Loader=loader)  # noqa: S506 (a safe loader)
+        document = yaml.load(stream, Loader=loader)  # nosec B506 # noqa: S506 (a safe loader)
     return document["argument_specs"][ENTRY_POINT]["options"]
 
 

@@ -13,7 +13,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import bundle a
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 DOCUMENTED = {
-    "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "secrets",
+    "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "gpu", "secrets",
     "directories", "files", "presets", "services", "extra_compose_files", "boot_repair", "backup", "messages",
 }  # fmt: skip
 

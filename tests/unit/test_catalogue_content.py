@@ -563,14 +563,16 @@ def test_a_password_that_is_there_is_never_replaced(everything):
 # -- hardware and your own ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", ["jellyfin", "plex", "tdarr", "tdarr-node"])
-def test_a_gpu_reaches_those_that_transcode(bundles, service):
+def test_a_gpu_is_for_those_that_transcode(bundles):
+    """What they get of it only the host knows: test_gpu.py."""
     given = {"mediastack_profiles": ALL_PROFILES, **VPN}
-    assert "devices" not in compose(bundles(**given))[service]
-    assert compose(bundles(mediastack_gpu="vaapi", **given))[service]["devices"] == ["/dev/dri:/dev/dri"]
-    nvidia = bundles(mediastack_gpu="nvidia", **given)
-    assert compose(nvidia)[service]["deploy"]["resources"]["reservations"]["devices"][0]["driver"] == "nvidia"
-    assert environment(nvidia, service)["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert bundles(mediastack_gpu="vaapi", **given)["gpu"] == {
+        "wanted": "vaapi",
+        "services": ["jellyfin", "plex", "tdarr-node", "tdarr"],
+    }
+    assert bundles(**given)["gpu"] == {"wanted": "none", "services": []}
+    for definition in compose(bundles(mediastack_gpu="nvidia", **given)).values():
+        assert not {"devices", "deploy", "group_add"} & set(definition) or "/dev/net/tun" in str(definition)
 
 
 @pytest.fixture

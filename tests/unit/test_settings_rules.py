@@ -52,7 +52,7 @@ def errors(**given):
         ("profiles", "[music", '"[music" is not a list: '),
         ("ports", ["sonarr"], "['sonarr'] is a list, not a map."),
         ("ports", {8989: 1}, "the key 8989 is a number, not a name."),
-        ("gpu", "cuda", '"cuda" is not one of none, vaapi, qsv, nvidia.'),
+        ("gpu", "cuda", '"cuda" is not one of none, auto, vaapi, qsv, nvidia.'),
         ("pull", "nevre", '"nevre" is not one of missing, never. Did you mean never?'),
         # names
         ("profiles", ["jelyfin"], '"jelyfin" is not a profile. Did you mean jellyfin?'),
