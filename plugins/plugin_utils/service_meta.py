@@ -37,6 +37,7 @@ _KEYS = {
     "route": dict,
     "run_as": str,
     "new_privileges": bool,
+    "privileges": str,
     "links": list,
 }
 _TYPE_NAMES = {str: "text", list: "a list", dict: "a map", bool: "true or false"}
