@@ -18,8 +18,8 @@ PROJECT = f"mshard-{os.getpid()}"
 FIRST = h.free_ports(20)
 # Numbers of linux/capability.h.
 BITS = {
-    "CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7,
-    "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "AUDIT_WRITE": 29,
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BIND_SERVICE": 10,
+    "NET_ADMIN": 12, "NET_RAW": 13,
 }  # fmt: skip
 S6 = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"}
 POWERS = {
@@ -28,13 +28,13 @@ POWERS = {
     "sabnzbd": S6,
     "prowlarr": S6,
     "heimdall": S6 | {"NET_BIND_SERVICE"},
-    "traefik": {"NET_BIND_SERVICE"},
+    "traefik": {"DAC_OVERRIDE", "NET_BIND_SERVICE"},
     "traefik-pages": set(),
     "homepage": {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"},
     "docker-socket-proxy": set(),
     "authentik-server": set(),
     "authentik-worker": set(),
-    "authentik-postgresql": {"CHOWN", "DAC_READ_SEARCH", "FOWNER", "SETGID", "SETUID"},
+    "authentik-postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
 }
 READ_ONLY = {"traefik", "traefik-pages", "docker-socket-proxy"}
 PORTS = {

@@ -217,7 +217,7 @@ def test_postgresql_needs_to_look_into_its_directory(tmp_path):
     box = Box("postgres", *options, *with_powers(*powers), env=env)
     assert box.ended() == 1
     assert "find: '/var/lib/postgresql/data': Permission denied" in box.logs()
-    box = Box("postgres", *options, *with_powers("DAC_READ_SEARCH", *powers), env=env)
+    box = Box("postgres", *options, *with_powers("DAC_OVERRIDE", *powers), env=env)
     box.wait(lambda: "ready to accept connections" in box.logs().rpartition("init process complete")[2])
 
 

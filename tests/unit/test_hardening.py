@@ -27,10 +27,10 @@ CAPABILITIES = {
     ),
     "heimdall": S6 | {"NET_BIND_SERVICE"},  # nginx on port 80
     "gluetun": {"CHOWN", "DAC_OVERRIDE", "NET_ADMIN", "NET_RAW"},  # firewall, tunnel, pings, files of PUID:PGID
-    "authentik-postgresql": {"CHOWN", "DAC_READ_SEARCH", "FOWNER", "SETGID", "SETUID"},  # docker-library/postgres #649
+    "authentik-postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},  # docker-library/postgres #907
     "homepage": {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"},  # chown and su-exec
     "tautulli": {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},  # useradd, chown and su
-    "traefik": {"NET_BIND_SERVICE"},  # ports 80 and 443
+    "traefik": {"DAC_OVERRIDE", "NET_BIND_SERVICE"},  # ports 80 and 443, files of PUID:PGID
 }  # fmt: skip
 # service → why its root is writable. Whoever is not here has a read-only one.
 WRITABLE = {
@@ -102,15 +102,13 @@ def test_every_service_says_why_in_one_line_and_links_it():
             assert "        - https://docs.linuxserver.io/misc/read-only/\n" in file.text, app
 
 
-def test_traefik_writes_its_account_only_where_it_has_one(bundles):  # noqa: F811
-    shape = {"mediastack_profiles": ["proxy"], "mediastack_domain": "home.example.org", **VPN}
-    for tls, powers in (
-        ("internal", ["NET_BIND_SERVICE"]),
-        ("none", ["NET_BIND_SERVICE"]),
-        ("acme_http", ["DAC_OVERRIDE", "NET_BIND_SERVICE"]),
-    ):
-        account = {"mediastack_acme_email": "me@example.org"} if tls == "acme_http" else {}
-        assert compose(bundles(**shape, mediastack_tls=tls, **account))["traefik"]["cap_add"] == powers, tls
+def test_nothing_is_given_that_the_engine_does_not_give_by_itself_but_to_gluetun(everything):
+    usual = {
+        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+        "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    }  # fmt: skip
+    for name, definition in compose(everything).items():
+        assert set(definition.get("cap_add", [])) - usual == ({"NET_ADMIN"} if name == "gluetun" else set()), name
 
 
 def test_the_database_is_on_a_network_without_a_way_out(everything):
