@@ -177,7 +177,7 @@ class Rules(ChangeRules, IngressRules, NotifyRules):
                 errors.append(f"{service}: {shown(limit)} is not a size such as 512m or 2g.")
             elif match[2] == "m" and int(match[1]) < _LEAST_MEMORY:
                 errors.append(
-                    f"{service}: {limit} is less than {_LEAST_MEMORY}m, and no app starts with that. Write more, as 512m."
+                    f"{service}: {limit} is less than {_LEAST_MEMORY}m: no app starts with that. Write more, as 512m."
                 )
         return value
 
