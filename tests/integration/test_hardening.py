@@ -37,6 +37,8 @@ POWERS = {
     "authentik-worker": set(),
     "authentik-postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
 }
+# Its image asks every 30 s.
+OFTEN = {name: {"healthcheck": {"interval": "1s"}} for name in ("authentik-server", "authentik-worker")}
 READ_ONLY = {"traefik", "traefik-pages", "docker-socket-proxy"}
 PORTS = {
     "qbittorrent": {"web": FIRST + 1, "torrent": FIRST + 2},
@@ -63,7 +65,7 @@ def stack(tmp_path_factory):
         mediastack_ports=PORTS,
         mediastack_vpn_torrent_port=FIRST + 2,
         mediastack_memory_limits={"prowlarr": "200m", "traefik-pages": "32m"},
-        mediastack_overrides={"traefik-pages": {"pids_limit": 20}},
+        mediastack_overrides={**OFTEN, "traefik-pages": {"pids_limit": 20}},
     )
     made.play("site")
     yield made
@@ -202,7 +204,7 @@ def test_a_real_program_ends_by_itself_when_it_is_stopped(stack, service):
 
 def test_what_an_override_takes_back_is_as_the_engine_gives_it(stack):
     """Last: it starts again what the test before has stopped."""
-    stack.set(mediastack_overrides={"sabnzbd": {"cap_drop": None, "pids_limit": None}})
+    stack.set(mediastack_overrides={**OFTEN, "sabnzbd": {"cap_drop": None, "pids_limit": None}})
     stack.play("site")
     container = stack.containers()["sabnzbd"]
     assert not container["HostConfig"]["CapDrop"] and container["HostConfig"]["PidsLimit"] in (None, 0, -1)
