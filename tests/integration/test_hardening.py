@@ -37,8 +37,11 @@ POWERS = {
     "authentik-worker": set(),
     "authentik-postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
 }
-# Its image asks every 30 s.
-OFTEN = {name: {"healthcheck": {"interval": "1s"}} for name in ("authentik-server", "authentik-worker")}
+OVERRIDES = {
+    # Its image asks every 30 s.
+    **{name: {"healthcheck": {"interval": "1s"}} for name in ("authentik-server", "authentik-worker")},
+    "traefik-pages": {"pids_limit": 20},
+}
 READ_ONLY = {"traefik", "traefik-pages", "docker-socket-proxy"}
 PORTS = {
     "qbittorrent": {"web": FIRST + 1, "torrent": FIRST + 2},
@@ -65,7 +68,7 @@ def stack(tmp_path_factory):
         mediastack_ports=PORTS,
         mediastack_vpn_torrent_port=FIRST + 2,
         mediastack_memory_limits={"prowlarr": "200m", "traefik-pages": "32m"},
-        mediastack_overrides={**OFTEN, "traefik-pages": {"pids_limit": 20}},
+        mediastack_overrides=OVERRIDES,
     )
     made.play("site")
     yield made
@@ -200,11 +203,13 @@ def test_a_real_program_ends_by_itself_when_it_is_stopped(stack, service):
     ended = stack.containers()[service]["State"]
     assert ended["ExitCode"] != 137 and not ended["OOMKilled"]
     assert time.monotonic() - began < 20
+    h.docker("start", f"{stack.prefix}{service}")
 
 
+@pytest.mark.long
 def test_what_an_override_takes_back_is_as_the_engine_gives_it(stack):
-    """Last: it starts again what the test before has stopped."""
-    stack.set(mediastack_overrides={**OFTEN, "sabnzbd": {"cap_drop": None, "pids_limit": None}})
+    """Compose alone could only add to what the service file says."""
+    stack.set(mediastack_overrides={**OVERRIDES, "sabnzbd": {"cap_drop": None, "pids_limit": None}})
     stack.play("site")
     container = stack.containers()["sabnzbd"]
     assert not container["HostConfig"]["CapDrop"] and container["HostConfig"]["PidsLimit"] in (None, 0, -1)
