@@ -61,6 +61,7 @@ def _info(docker):
         "address_pools": found.get("DefaultAddressPools"),
         "kernel": found.get("KernelVersion"),
         "security_options": found.get("SecurityOptions"),
+        "memory_limit": found.get("MemoryLimit"),
     }
 
 

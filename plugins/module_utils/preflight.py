@@ -23,14 +23,15 @@ def run(bundle, engine_facts, containers, check=False, warnings=None):
 
     `engine_facts` (what is missing is not checked): `server` {version, api, min_api}, `client` {version}, `compose`
     "2.40.3", `compose_v1` "1.29.2", `error` (why the engine does not answer), `root_dir`, `networks` (docker network
-    inspect), `address_pools`, `security_options` and `kernel` (DefaultAddressPools, SecurityOptions and KernelVersion
-    of docker info), `images` {reference: {label: value}}.
+    inspect), `address_pools`, `security_options`, `kernel` and `memory_limit` (DefaultAddressPools, SecurityOptions,
+    KernelVersion and MemoryLimit of docker info), `images` {reference: {label: value}}.
     `containers`: docker inspect of all. `check`: write nothing, not even a probe file. `warnings`: a list to which
     sentences are added that are no obstacle.
     """
     notes = [] if warnings is None else warnings
     containers = [getattr(container, "raw", container) for container in containers]
     problems = preflight_engine.versions(engine_facts, notes)
+    preflight_engine.memory_limits(bundle, engine_facts, notes)
     problems += preflight_engine.foreign_containers(bundle, containers)
     problems += preflight_engine.lab_images(bundle, engine_facts)
     problems += preflight_vpn.check(bundle, engine_facts, notes)

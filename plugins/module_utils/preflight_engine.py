@@ -104,6 +104,17 @@ def versions(facts, warnings, root="/"):
     return problems
 
 
+def memory_limits(bundle, facts, warnings):
+    """Say which services are meant to be limited and will not be: the engine leaves out what its kernel cannot do."""
+    names = sorted(name for name, service in bundle["services"].items() if service.get("memory_limit"))
+    if names and facts.get("memory_limit") is False:
+        warnings.append(
+            "the kernel counts no memory, so the memory limit of %s has no effect: on a Raspberry Pi add "
+            "'cgroup_enable=memory' to /boot/firmware/cmdline.txt and restart it; else take it out of "
+            "mediastack_memory_limits" % ", ".join(names)
+        )
+
+
 def _too_old(what, present, floor, words):
     return problem(
         "engine",

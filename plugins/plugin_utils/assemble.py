@@ -17,6 +17,8 @@ NETWORK = "media"
 PROXY = "proxy"
 LABEL = "org.homelab.mediastack"
 NO_NEW_PRIVILEGES = "no-new-privileges:true"
+# What an override takes back with null. Compose has no way to say so before 2.24: it only adds to a list.
+TAKEN_BACK = ("security_opt", "cap_add", "cap_drop", "read_only", "tmpfs", "pids_limit", "mem_limit")
 # A service that shares gluetun's network namespace has no network of its own to say these about; the engine refuses
 # such a container, `docker compose config -q` does not.
 FORBIDDEN_BEHIND_VPN = (
@@ -102,6 +104,7 @@ def assemble(catalogue, settings, members, all_services, paths):
         raise RenderError(problems)
     if members:
         _publish_on_parent(definitions[VPN_PARENT], all_ports, members)
+    overrides = {name: kept for name, override in overrides.items() if (kept := _without_taken_back(override))}
     stack = Stack(
         documents=_documents(catalogue, definitions, settings),
         overrides={"services": overrides} if overrides else None,
@@ -177,6 +180,10 @@ def _definition(service, override, settings, members, services, paths, own_ports
     if interval and "interval" in (definition.get("healthcheck") or {}):
         definition["healthcheck"] = {**definition["healthcheck"], "interval": f"{interval}s"}
     _no_new_privileges(definition, service.meta)
+    _limits(definition, override, service.name, settings)
+    for key in TAKEN_BACK:
+        if key in override and override[key] is None:
+            definition.pop(key, None)
     definition["depends_on"] = _dependencies(service, services, members)
     if not definition["depends_on"]:
         del definition["depends_on"]
@@ -209,6 +216,29 @@ def _no_new_privileges(definition, meta):
     options = list(definition.get("security_opt") or [])
     if not meta.get("new_privileges") and not any(str(option).startswith("no-new-privileges") for option in options):
         definition["security_opt"] = [*options, NO_NEW_PRIVILEGES]
+
+
+def _limits(definition, override, name, settings):
+    """The limits that the settings ask for, where neither the file nor the override says it by `deploy`."""
+    deployed = set()
+    for source in (definition, override):
+        resources = (source.get("deploy") or {}).get("resources") or {}
+        deployed |= set(resources.get("limits") or {})
+    if settings["mediastack_pids_limit"] and "pids" not in deployed:
+        definition.setdefault("pids_limit", settings["mediastack_pids_limit"])
+    memory = settings["mediastack_memory_limits"].get(name)
+    if memory and "memory" in deployed:
+        raise RenderError(
+            f"mediastack_memory_limits.{name} is {memory}, but deploy.resources.limits.memory is set too, and Compose "
+            "takes only one of them; take one out"
+        )
+    if memory:
+        definition["mem_limit"] = memory
+
+
+def _without_taken_back(override):
+    """An override as Compose gets it."""
+    return {key: value for key, value in override.items() if not (key in TAKEN_BACK and value is None)}
 
 
 def _dependencies(service, services, members):

@@ -289,6 +289,8 @@ def _service(catalogue, stack, name, env, paths, secret_paths):
         "wiring": service.meta.get("wiring"),
         "snapshot": service.meta.get("snapshot"),
         "run_as": service.meta.get("run_as"),
+        # For preflight, which knows whether the engine can keep it.
+        "memory_limit": merged.get("mem_limit"),
     }
 
 

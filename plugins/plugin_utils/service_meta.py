@@ -43,6 +43,7 @@ _KEYS = {
     "run_as": str,
     "new_privileges": bool,
     "gpu": bool,
+    "privileges": str,
     "links": list,
 }
 _TYPE_NAMES = {str: "text", list: "a list", dict: "a map", bool: "true or false"}

@@ -19,6 +19,9 @@ from .sso_rules import SsoRules
 
 MIN_COMPOSE = (2, 20, 3)
 _DAY = 86400
+# Threads count: an app at rest has some fifty of them. The kernel counts no further than the other end.
+_FEWEST_PROCESSES, _MOST_PROCESSES = 100, 2**22
+_LEAST_MEMORY = 32
 # Of an IPv6 address: the name of an interface. Python takes any text.
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{0,15}")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
@@ -159,6 +162,25 @@ class Rules(ChangeRules, IngressRules, NotifyRules, SsoRules):
                 errors += found
                 result[service] = keys if found else override_rules.as_texts(keys)
         return result
+
+    def _check_pids_limit(self, value, errors):
+        if value and not _FEWEST_PROCESSES <= value <= _MOST_PROCESSES:
+            errors.append(
+                f"{value} is not a number of processes from {_FEWEST_PROCESSES} to {_MOST_PROCESSES}. 0 is no limit."
+            )
+        return value
+
+    def _check_memory_limits(self, value, errors):
+        for service, limit in value.items():
+            self._refer(service, "services", "a service", errors)
+            match = re.fullmatch(r"([1-9][0-9]{0,6})([mg])", limit) if isinstance(limit, str) else None
+            if match is None:
+                errors.append(f"{service}: {shown(limit)} is not a size such as 512m or 2g.")
+            elif match[2] == "m" and int(match[1]) < _LEAST_MEMORY:
+                errors.append(
+                    f"{service}: {limit} is less than {_LEAST_MEMORY}m: no app starts with that. Write more, as 512m."
+                )
+        return value
 
     def _check_env(self, value, errors):
         result = {}

@@ -151,7 +151,9 @@ def test_files_belong_to_puid_and_umask_holds(tmp_path):
     made = (tmp_path / "config.xml").stat()
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (1234, 1235, 0o664)
     assert (tmp_path / "old").stat().st_uid == 1234
-    assert "1234 1235" in " ".join(box.exec("sh", "-c", "grep -E '^[UG]id' /proc/1/status | awk '{print $2}'").split())
+    # Root supervises, as s6 does.
+    running = [line.split()[1:] for line in docker("top", box.name, "-eo", "pid,uid,gid").splitlines()[1:]]
+    assert running == [["0", "0"], ["1234", "1235"]]
 
 
 def test_without_the_capabilities_that_the_real_image_needs_it_says_so_and_ends():
@@ -159,6 +161,62 @@ def test_without_the_capabilities_that_the_real_image_needs_it_says_so_and_ends(
     box = Box("sonarr", "--cap-drop", "ALL", env=IDS)
     assert box.ended() == 111
     assert "s6-applyuidgid: fatal: unable to set supplementary group list: Operation not permitted" in box.logs()
+
+
+S6 = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+
+def with_powers(*names):
+    """Options of a container that has these capabilities and no others."""
+    return ["--cap-drop", "ALL", *(word for name in names for word in ("--cap-add", name))]
+
+
+def test_the_capabilities_of_the_service_files_are_enough_and_none_is_too_many(tmp_path):
+    """With one less it does not start, or does not end by itself, as the real ones."""
+    options = config(tmp_path, old="x")
+    box = Box("sonarr", *options, *with_powers(*S6), "--security-opt", "no-new-privileges:true", env=IDS)
+    box.wait(lambda: box.ask(8989, "GET", "/ping")[0] == 200)
+    docker("stop", "--time", "20", box.name)
+    assert box.inspect(".State.ExitCode") == 0
+    for missing, said in (
+        ("DAC_OVERRIDE", "mkdir: can't create directory '/config/"),
+        ("SETUID", "s6-applyuidgid: fatal"),
+        ("SETGID", "s6-applyuidgid: fatal"),
+    ):
+        box = Box("sonarr", *options, *with_powers(*(name for name in S6 if name != missing)), env=IDS)
+        assert box.ended() != 0, missing
+        assert said in box.logs()
+
+
+def test_without_kill_the_app_is_not_told_that_it_ends(tmp_path):
+    """The supervisor is root, the app is not."""
+    box = Box("sonarr", *with_powers(*(name for name in S6 if name != "KILL")), env=IDS)
+    box.wait(lambda: box.ask(8989, "GET", "/ping")[0] == 200)
+    docker("stop", "--time", "20", box.name)
+    assert box.inspect(".State.ExitCode") == 137
+    assert "unable to signal the service" in box.logs()
+
+
+def test_gluetun_without_dac_override_knows_no_address():
+    """As the real one, it goes on and stays without one."""
+    box = Box("gluetun", *with_powers("NET_ADMIN", "NET_RAW", "CHOWN"), *TUN[2:], env=VPN)
+    box.wait(lambda: "/tmp/gluetun" in box.logs() and "permission denied" in box.logs())
+    whole = Box("gluetun", *with_powers("NET_ADMIN", "NET_RAW", "CHOWN", "DAC_OVERRIDE"), *TUN[2:], env=VPN)
+    whole.wait(lambda: "Public IP address is 198.51.100.7" in whole.logs())
+
+
+def test_postgresql_needs_to_look_into_its_directory(tmp_path):
+    """Its entrypoint runs find as root in what belongs to uid 70."""
+    os.chown(tmp_path, 70, 70)
+    tmp_path.chmod(0o700)
+    options = ["--volume", f"{tmp_path}:/var/lib/postgresql/data"]
+    env = {"POSTGRES_PASSWORD": "x"}
+    powers = ("CHOWN", "FOWNER", "SETGID", "SETUID")
+    box = Box("postgres", *options, *with_powers(*powers), env=env)
+    assert box.ended() == 1
+    assert "find: '/var/lib/postgresql/data': Permission denied" in box.logs()
+    box = Box("postgres", *options, *with_powers("DAC_OVERRIDE", *powers), env=env)
+    box.wait(lambda: "ready to accept connections" in box.logs().rpartition("init process complete")[2])
 
 
 def test_no_new_privileges_does_not_break_it():

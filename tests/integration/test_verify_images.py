@@ -148,6 +148,8 @@ def test_a_good_image_passes_with_all_that_was_checked(world):
         "health command curl",
         "health",
         "drops to 1311:1312",
+        "rights: CHOWN DAC_OVERRIDE FOWNER KILL SETGID SETUID",
+        "ends",
         "preset keys of config.yaml",
     }
 
@@ -199,7 +201,7 @@ def test_read_only_mounts_are_looked_at_and_all_passed_is_success(world):
     done = verify(world[0], apps="docker-socket-proxy")
     assert done.returncode == 0, done.stdout + done.stderr
     found = entry(json.loads((world[0] / "verify-images.json").read_text()), PROXY)
-    assert "1 read-only flags" in found["checked"]
+    assert "2 read-only flags" in found["checked"]
 
 
 def test_names_held_by_stand_ins_are_not_taken_from_the_lab(world):

@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Write the parts of the documentation that the catalogue knows: catalogue_docs.py [--check]
 
-The README's table of services, and the values of docs/first-hour.md. Each stands between two marks,
-<!-- catalogue:NAME --> and <!-- /catalogue:NAME -->. --check changes nothing and ends with 1 when one is out of date.
+The README's table of services, the values of docs/first-hour.md, and what docs/hardening.md says of each service. Each
+stands between two marks, <!-- catalogue:NAME --> and <!-- /catalogue:NAME -->. --check changes nothing and ends with 1
+when one is out of date.
 """
 
 import pathlib
@@ -24,7 +25,7 @@ init_plugin_loader([str(ROOT / ".ansible" / "collections")])
 
 from ansible_collections.homelab.mediastack.plugins.plugin_utils import render, settings  # noqa: E402
 
-DOCUMENTS = ("README.md", "docs/first-hour.md")
+DOCUMENTS = ("README.md", "docs/first-hour.md", "docs/hardening.md")
 # Where an app's login comes from: shortly for the table, in full for the first hour.
 LOGINS = {
     "preset": "generated",
@@ -47,6 +48,8 @@ class Book:
     Attributes:
         facts: what the service files say literally, by app.
         services: the bundle's entries, by service.
+        definitions: the Compose definitions, by service.
+        meta: `x-mediastack`, by service.
         defaults: the default of every setting.
     """
 
@@ -57,8 +60,12 @@ class Book:
         switches = {app: True for app in self.facts if app != "gluetun"}
         values = {**self.defaults, "mediastack_vpn_enabled": vpn_enabled, "mediastack_services": switches}
         selection = renderer.select(values)
-        bundle = renderer.bundle(values, {}, Templar(loader=DataLoader()), selection)
+        templar = Templar(loader=DataLoader())
+        rendered = renderer.render(values, {}, templar, selection)
+        bundle = renderer.build(rendered, values, templar)
         self.services = bundle["services"]
+        self.definitions = rendered.stack.definitions
+        self.meta = {name: service.meta for name, service in rendered.catalogue.services.items()}
         self.members = set(bundle["vpn"]["members"])
 
     def ports(self, name):
@@ -215,6 +222,34 @@ def real_programs(book):
     return "\n".join(lines)
 
 
+def runs_as(definition, meta):
+    """Whose the processes of a service are."""
+    if definition.get("user"):
+        return definition["user"].replace("${PUID}:${PGID}", "PUID:PGID")
+    if meta.get("run_as") != "root":
+        return "the image's user"
+    # gluetun has the ids for its files only.
+    dropping = "PUID" in (definition.get("environment") or {}) and "NET_ADMIN" not in definition.get("cap_add", [])
+    return "root, then PUID:PGID" if dropping else "root"
+
+
+def hardening(book):
+    """What each service may do, and why: user, capabilities, root file system."""
+    lines = [row("service", "runs as", "capabilities", "root", "why"), row(*["---"] * 5)]
+    for name, definition in book.definitions.items():
+        reason = book.meta[name]["privileges"].strip()
+        lines.append(
+            row(
+                f"`{name}`",
+                runs_as(definition, book.meta[name]),
+                ", ".join(f"`{power}`" for power in definition.get("cap_add", [])) or "none",
+                "read-only" if definition.get("read_only") else "writable",
+                reason[0].upper() + reason[1:],
+            )
+        )
+    return "\n".join(lines)
+
+
 def parts():
     """Every generated part, by name."""
     book, without = Book(), Book(vpn_enabled=False)
@@ -226,6 +261,7 @@ def parts():
         "managers": managers(book),
         "libraries": libraries(book),
         "vpn": vpn_difference(book, without),
+        "hardening": hardening(book),
     }
 
 

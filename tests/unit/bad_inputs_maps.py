@@ -142,6 +142,15 @@ _IMAGES = [
     ("words of YAML", {"sonarr": "a/b:on"}, {"sonarr": "a/b:on"}),
     ("numbers of YAML", {"sonarr": "a/b:1e3"}, {"sonarr": "a/b:1e3"}),
 ]
+_MEMORY = [
+    *_named("512m"),
+    *_at_sonarr(
+        [None, 512, 0, -1, 1.5, True, "", [], ["1g"], {}, {"a": "1g"}, _DATE, "512", "1G", "512 m", "1gb", "-1g"]
+    ),
+    *_at_sonarr(["0m", "031m", "1m", "31m", "6k", "1.5g", "1e3m", "９m", "99999999g", "1g\n", "1g\0", "$(id)", "1t"]),
+    ("least", {"sonarr": "32m"}, {"sonarr": "32m"}),
+    ("most", {"sonarr": "9999999g"}, {"sonarr": "9999999g"}),
+]
 _ENV = [
     *[(name, {name: "x"}, None) for name in ("", "1A", "A-B", "A B", "A=B", "É", "A\n", "A\0", "$A", "a.b")],
     *[(name, {name: "x"}, None) for name in ("TZ", "PUID", "COMPOSE_FILE", "DOCKER_HOST")],
@@ -303,6 +312,7 @@ MAPS = {
     "services": _SERVICES,
     "ports": _PORTS,
     "images": _IMAGES,
+    "memory_limits": _MEMORY,
     "env": _ENV,
     "secrets": _SECRETS,
     "overrides": _OVERRIDES,

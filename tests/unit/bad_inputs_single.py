@@ -74,6 +74,7 @@ SINGLE = {
     "engine_compose_version": _all("2", "2.40", "v2.40.3", "2.19.0", "2.40.3-rc1", "2.40.3;id", "2.40.3/../x")
     + _kept("5.0.1"),
     "healthcheck_interval": _all(3601) + [("every service's own", 0, 0), ("kept", 60, 60)],
+    "pids_limit": _all(99, 1, 2**22 + 1) + [("none", 0, 0), ("least", 100, 100), ("most", 2**22, 2**22)],
     "vpn_provider": _all("mulvad", "nordvpn; id", "cyberghostt", "mullvad,airvpn"),
     "vpn_wireguard_private_key": _all(
         "x", "A" * 43, "A" * 44, _KEY_44[:-1], _KEY_44 + "=", _KEY_44[:20] + " " + _KEY_44[20:]

@@ -3,6 +3,7 @@
 """What `make verify-images` demands of an image, and when it calls that a pass."""
 
 import pathlib
+import re
 import sys
 import types
 
@@ -95,6 +96,51 @@ def test_read_only_flags_must_be_in_force():
     mounts[0]["RW"] = True
     writable = checks.wrong_flags(definition, {"Mounts": mounts[:1], "HostConfig": {"ReadonlyRootfs": False}})
     assert writable == (["/sock", "/run/secrets/key", "/"], 3)
+
+
+HARD = {"cap_drop": ["ALL"], "cap_add": ["KILL", "CHOWN"], "security_opt": ["no-new-privileges:true"]}
+
+
+def status(powers, name="app", privileges="1"):
+    return {"Name": name, "CapBnd": f"{powers:016x}", "NoNewPrivs": privileges}
+
+
+@pytest.mark.parametrize(
+    ("definition", "processes", "problem"),
+    [
+        (HARD, [status(0x21), status(0x21)], None),
+        (HARD, [status(0x21), status(0xA80425FB)], "capabilities a80425fb and not 21"),
+        (HARD, [status(0x1)], "capabilities 1 and not 21"),
+        (HARD, [status(0x21, "sh", "0")], "without no-new-privileges: sh"),
+        ({"cap_drop": ["ALL"]}, [status(0)], None),
+        ({}, [status(0xA80425FB, privileges="0")], None),
+        (HARD, None, None),
+    ],
+)
+def test_rights_are_those_of_our_file(definition, processes, problem):
+    assert checks.wrong_rights(definition, processes)[0] == problem
+
+
+def test_what_is_not_looked_at_is_not_called_looked_at():
+    assert checks.wrong_rights(HARD, None)[1] == "rights not looked at: the engine is on another machine"
+    assert checks.wrong_rights(HARD, [status(0x21)])[1] == "rights: CHOWN KILL"
+
+
+def test_a_supervised_app_ends_by_itself():
+    assert checks.wrong_end(HARD, 0) is None and checks.wrong_end({}, 137) is None
+    assert "was killed" in checks.wrong_end(HARD, 137)
+
+
+def test_every_capability_of_the_catalogue_has_its_number():
+    files = service_files.find(None).values()
+    given = {
+        name
+        for file in files
+        for names in re.findall(r"cap_add: \[(.*)\]", file.text)
+        for name in re.findall("[A-Z_]+", names)
+    }
+    assert len(given) > 8
+    assert all(checks.wrong_rights({"cap_drop": ["ALL"], "cap_add": [name]}, []) for name in given)
 
 
 def test_apps_that_others_bring_along_have_no_run_of_their_own():

@@ -49,6 +49,17 @@ def test_compose_5_2_0_is_only_a_warning():
     assert "5.3.0" in warnings[0]
 
 
+@pytest.mark.parametrize(("counts", "said"), [(False, 1), (True, 0), (None, 0)])
+def test_a_memory_limit_that_the_kernel_cannot_keep_is_told(counts, said):
+    warnings = []
+    services = {"sonarr": {"memory_limit": "1g"}, "radarr": {"memory_limit": None}}
+    preflight_engine.memory_limits({"services": services}, {"memory_limit": counts}, warnings)
+    assert len(warnings) == said
+    assert not said or "the memory limit of sonarr has no effect" in warnings[0]
+    preflight_engine.memory_limits(BUNDLE, {"memory_limit": False}, warnings)
+    assert len(warnings) == said
+
+
 @pytest.mark.parametrize(
     ("file", "content", "family", "remedy"),
     [

@@ -11,7 +11,17 @@ import shutil
 import sys
 import warnings
 
-from image_checks import FAILED, INCONCLUSIVE, PASSED, health_programs, rewritten, wrong_flags, wrong_ids
+from image_checks import (
+    FAILED,
+    INCONCLUSIVE,
+    PASSED,
+    health_programs,
+    rewritten,
+    wrong_end,
+    wrong_flags,
+    wrong_ids,
+    wrong_rights,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".ansible" / "collections"
@@ -194,7 +204,7 @@ class AppRun:
         return False
 
     def look_at_containers(self):
-        """Probe, ids and read-only flags of every running service."""
+        """Probe, ids, rights and read-only flags of every running service."""
         path = self.bundle["project"]["path"]
         read = functools.partial(health_sweep.read_snapshot, self.docker, self.project, path)
         rows, _disks = health_sweep.wait_for_health(
@@ -208,12 +218,38 @@ class AppRun:
             top = self.docker.run("top", containers[name].id, "-eo", "pid,uid,gid,comm").out.splitlines()[1:]
             problem, demand = wrong_ids(definition, IDS, [tuple(line.split(None, 3)[1:]) for line in top])
             self.note(name, demand, problem)
+            problem, demand = wrong_rights(definition, self.statuses(containers[name].id))
+            self.note(name, demand, problem)
             lacking, number = wrong_flags(definition, containers[name].raw)
             self.note(name, f"{number} read-only flags", f"writable: {', '.join(lacking)}" if lacking else None)
+
+    def statuses(self, container):
+        """What the kernel says of each process of a container; None where its numbers are those of another machine."""
+        found = []
+        for line in self.docker.run("top", container, "-eo", "pid,comm").out.splitlines()[1:]:
+            number, name = line.split(None, 1)
+            try:
+                lines = pathlib.Path("/proc", number, "status").read_text(encoding="utf-8").splitlines()
+            except OSError:
+                return None
+            status = {key: value.strip() for key, _colon, value in (one.partition(":") for one in lines)}
+            if status.get("Name") != name.strip():
+                return None
+            found.append(status)
+        return found
+
+    def look_at_ends(self):
+        """Whether what was asked to end did so itself."""
+        path = self.bundle["project"]["path"]
+        for one in engine_state.read_project(self.docker, self.project, path).containers:
+            if one.service in self.definitions:
+                self.note(one.service, "ends", wrong_end(self.definitions[one.service], one.raw["State"]["ExitCode"]))
 
     def look_at_presets(self):
         """Stop the apps, which makes them write their files, and ask what `site` would have to set again."""
         _result, error = self.request("stopped", bundle=self.bundle)
+        if not error:
+            self.look_at_ends()
         again, trouble = self.request("present", bundle=self.bundle, check=True) if not error else ({}, error)
         if trouble:
             self.leave_open(f"preset keys could not be read back: {trouble}")

@@ -13,6 +13,13 @@ _NOT_THERE = re.compile(
     r"manifest unknown|name unknown|no such manifest|not found|no matching manifest|repository does not exist|denied"
 )
 _COMMAND = re.compile(r"(?:^|\$\(|&&|[|;({])\s*([\w./-]+)")
+# Numbers of linux/capability.h, of those that service files give.
+_BITS = {
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
+    "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_NICE": 23, "MKNOD": 27,
+    "AUDIT_WRITE": 29, "SETFCAP": 31,
+}  # fmt: skip
+_KILLED = 137
 _BUILTINS = {"", "exit", "test", "true", "false", "echo", "cd", "set", "export", "if", "then", "else", "fi"}
 
 
@@ -121,6 +128,38 @@ def wrong_flags(definition, container):
         if not container["HostConfig"].get("ReadonlyRootfs"):
             lacking.append("/")
     return lacking, len(targets)
+
+
+def wrong_rights(definition, processes):
+    """What a container may do beyond our file, or short of it, or None; with what was demanded: `(problem, demand)`.
+
+    Args:
+        definition: of the service, as Compose gets it.
+        processes: of its container, as the kernel has them: [`/proc/<pid>/status` as a map]. None: they cannot be read
+            from here.
+    """
+    if processes is None:
+        return None, "rights not looked at: the engine is on another machine"
+    problems = []
+    if any(str(option).startswith("no-new-privileges") for option in definition.get("security_opt") or []):
+        privileged = [one["Name"] for one in processes if one.get("NoNewPrivs") != "1"]
+        problems += [f"without no-new-privileges: {', '.join(privileged)}"] if privileged else []
+    powers = sorted(definition.get("cap_add") or [])
+    if "ALL" in (definition.get("cap_drop") or []):
+        wanted = sum(1 << _BITS[power] for power in powers)
+        found = {int(one["CapBnd"], 16) for one in processes} - {wanted}
+        problems += (
+            [f"capabilities {', '.join(f'{mask:x}' for mask in sorted(found))} and not {wanted:x}"] if found else []
+        )
+    demand = f"rights: {' '.join(powers) or 'none'}"
+    return "; ".join(problems) or None, demand
+
+
+def wrong_end(definition, exit_code):
+    """Why a supervised app did not end as it should, or None: a supervisor that may not signal it has it killed."""
+    if "KILL" not in (definition.get("cap_add") or []) or exit_code != _KILLED:
+        return None
+    return "was killed, for it did not end when it was asked to"
 
 
 def merged(image, digest, findings, date):

@@ -3,11 +3,17 @@
 """How the families of real images come from root to the app's user.
 
 The real ones start as root, change the owner of their config directory and drop to PUID:PGID, or they run as the
-image's (or Compose's) user all along. What they need for it (CHOWN, SETUID, SETGID) is needed here too.
+image's (or Compose's) user all along. What they need for it (CHOWN, DAC_OVERRIDE, SETUID, SETGID; KILL where root stays
+and supervises) is needed here too.
 """
 
 import os
+import signal
 import sys
+import time
+
+# As S6_SERVICES_GRACETIME and S6_KILL_GRACETIME of s6-overlay: what does not end within it is left to the kernel.
+GRACE = 6.0
 
 
 class StartError(Exception):
@@ -56,6 +62,40 @@ def own(paths, uid, gid):
                     return
 
 
+def write_as_root(paths):
+    """The image's start writes into what it has just given away (mkdir, cp); StartError without DAC_OVERRIDE."""
+    for top in filter(os.path.isdir, paths):
+        if not os.access(top, os.W_OK | os.X_OK, effective_ids=True):
+            raise StartError(f"mkdir: can't create directory '{top}/…': Permission denied")
+
+
+def supervise():
+    """Stay behind as root, and go on in a child: returns in the child only.
+
+    As s6 it hands on the signal that ends the container, which takes KILL for a process of another user. Without it the
+    app learns nothing, and is killed with its container.
+    """
+    child = os.fork()
+    if not child:
+        return
+
+    def end(number, _frame):
+        try:
+            os.kill(child, number)
+        except PermissionError as error:
+            print(f"s6-svc: fatal: unable to signal the service: {error.strerror}", flush=True)
+            time.sleep(GRACE)
+            os._exit(137)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, end)
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(128 - code if code < 0 else code)
+
+
 def drop(uid, gid):
     """Become uid:gid for good; raises StartError without SETUID and SETGID."""
     try:
@@ -81,6 +121,8 @@ def linuxserver(env, owned):
         flush=True,
     )
     own(owned, uid, gid)
+    write_as_root(owned)
+    supervise()
     drop(uid, gid)
 
 

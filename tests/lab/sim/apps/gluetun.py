@@ -8,6 +8,7 @@ VPN runs, so that nothing leaves: the firewall drops every packet that is not fo
 
 import ipaddress
 import os
+import pathlib
 import shlex
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from .. import core, gluetun_control, gluetun_firewall, gluetun_vpn, identity
 from .. import gluetun_rules as rules
 
 NET_ADMIN = 12
+ADDRESS = pathlib.Path("/tmp/gluetun/ip")
+RETRY_ADDRESS = 30.0  # seconds
 REFUSED_AGAIN = 1.0  # seconds between two tries of OpenVPN with a login that the provider refuses
 
 
@@ -179,7 +182,7 @@ class APP(core.App):
     def connected(self):
         """The tunnel is up: health, public address (TEST-NET-2), forwarded port and its command."""
         self.healthy = ""
-        if self.source.get("PUBLICIP_ENABLED", "on").lower() in rules.TRUE:
+        if self.source.get("PUBLICIP_ENABLED", "on").lower() in rules.TRUE and self.keep_address("198.51.100.7"):
             self.control.public_ip = {
                 "public_ip": "198.51.100.7",
                 "country": "Netherlands",
@@ -193,6 +196,21 @@ class APP(core.App):
             log("INFO", "[port forwarding] port forwarded is 5914")
             if forwarding["up_command"]:
                 self.run_command(forwarding["up_command"], self.control.ports)
+
+    def keep_address(self, address):
+        """Write the address where the image has it, in a directory of PUID:PGID; without that gluetun knows none.
+
+        Takes CHOWN, and DAC_OVERRIDE: root writes into what is not root's.
+        """
+        try:
+            os.makedirs(ADDRESS.parent, exist_ok=True)
+            os.chown(ADDRESS.parent, int(self.env.get("PUID") or 1000), int(self.env.get("PGID") or 1000))
+            ADDRESS.write_text(address, encoding="utf-8")
+        except PermissionError as error:
+            log("ERROR", f"[ip getter] {error.filename}: {error.strerror.lower()}")
+            self.connected_at = time.time() + RETRY_ADDRESS
+            return False
+        return True
 
     def run_command(self, command, ports):
         """Run the up command with its templates filled in; its output and failure go to the log."""

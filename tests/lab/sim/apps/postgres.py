@@ -5,6 +5,7 @@
 https://github.com/docker-library/postgres/blob/master/docker-entrypoint.sh
 """
 
+import contextlib
 import glob
 import os
 import pwd
@@ -39,8 +40,13 @@ class APP(Real):
             raise identity.StartError(f"mkdir: cannot create directory '{error.filename}': {error.strerror}") from None
         if os.geteuid() == 0:
             entry = pwd.getpwnam("postgres")
+            try:
+                os.listdir(self.data)
+            except PermissionError:
+                raise identity.StartError(f"find: '{self.data}': Permission denied") from None
             identity.own([self.data, "/var/run/postgresql"], entry.pw_uid, entry.pw_gid)
-            os.chmod(self.data, 0o700)
+            with contextlib.suppress(PermissionError):
+                os.chmod(self.data, 0o700)
             try:
                 os.setgroups([entry.pw_gid])
                 os.setgid(entry.pw_gid)
