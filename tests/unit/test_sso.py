@@ -189,7 +189,7 @@ def test_without_encryption_it_is_refused(bundle):
     ("old", "new", "words"),
     [
         ("  authentik-server:", "  authentik-web:", "there is no service authentik-server, which Traefik asks"),
-        ("media: {aliases: [authentik-server]}", "other: {}", "authentik-server is not in the stack's network"),
+        ("      media: {aliases: [authentik-server]}\n", "", "authentik-server is not in the stack's network"),
         ("route: {name: authentik,", "route: {enabled: false, name: authentik,", "but people log in there"),
     ],
 )
