@@ -118,7 +118,7 @@ def replace_secret(stack, service):
 FIRST = {
     "restart policy": (update("--restart=no"), "alpha", "changed by hand", r"restart policy unless-stopped → no"),
     "memory": (update("--memory=64m", "--memory-swap=64m"), "beta", "changed by hand", r"memory limit none → 64 MiB"),
-    "processes": (update("--pids-limit=50"), "gamma", "changed by hand", r"process limit none → 50"),
+    "processes": (update("--pids-limit=50"), "gamma", "changed by hand", r"process limit 4096 → 50"),
     "network left": (leave_network, "delta", "changed by hand", rf"taken off the network {PROJECT}$"),
     "alias lost": (lose_alias, "epsilon", "changed by hand", rf"names on the network {PROJECT} without epsilon"),
     "renamed": (rename, "zeta", "container", r"its name is \S+-zeta-x, it should be \S+-zeta$"),
