@@ -87,7 +87,7 @@ class Rotate(Present):
             self.apply(entry, "new", "old")
             self.prove_new(entry)
         except TROUBLE as error:
-            self.take_back(entry, error)
+            self.put_back(entry, error)
         self.commit(entry)
 
     # Steps
@@ -202,7 +202,7 @@ class Rotate(Present):
                 % ", ".join(self.unproven)
             )
 
-    def take_back(self, entry, error):
+    def put_back(self, entry, error):
         """Put everything back as it was; always raises StackError."""
         entry["step"] = rotation.TAKING_BACK
         rotation.write(self.path, entry)
