@@ -89,7 +89,7 @@ def test_a_failure_puts_everything_back_and_says_why(place, monkeypatch):
     applied = []
     run = make(place, monkeypatch, applied)
     with pytest.raises(StackError, match=r"the old sonarr_api_key still opens sonarr\nEverything is as it was before"):
-        run.take_back(entry(), DoorError("the old sonarr_api_key still opens sonarr"))
+        run.put_back(entry(), DoorError("the old sonarr_api_key still opens sonarr"))
     assert applied == [("new", "old")] and stored(place) == OLD and rotation.read(str(place)) is None
     assert audit(place) == [("rotate", "taken back", ["sonarr_api_key"])]
 
@@ -102,7 +102,7 @@ def test_where_the_way_back_fails_the_journal_stays_for_the_next_run(place, monk
 
     monkeypatch.setattr(rotate_run.Rotate, "apply", fails)
     with pytest.raises(StackError, match="The way back did not succeed either: no room"):
-        run.take_back(entry(), DoorError("first"))
+        run.put_back(entry(), DoorError("first"))
     assert rotation.read(str(place))["step"] == rotation.TAKING_BACK and stored(place) == OLD
 
 
