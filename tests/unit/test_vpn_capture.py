@@ -7,6 +7,8 @@ import struct
 import sys
 import types
 
+import pytest
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "vpn"))
 
@@ -83,3 +85,12 @@ def test_slots_do_not_touch_each_other():
     assert plans[0].is_internet(plans[0].exit6(0))
     assert not plans[0].is_internet(plans[1].near(7))
     assert not plans[0].is_internet(plans[0].network6(1).replace("::/64", "::2"))
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "stays"),
+    [("fe80::1", 135, True), ("fe80::1", 136, True), ("fe80::1", 128, False), ("2001:db8:9::9", 135, False)],
+)
+def test_neighbour_discovery_of_the_link_is_no_leak_and_a_ping_is(source, kind, stays):
+    packet = world_capture.Packet(0.0, source, "2001:db8:1::20", "icmp6", 0, 0, 86, kind)
+    assert packet.on_the_link is stays

@@ -41,8 +41,18 @@ class Packet:
 
     @property
     def on_the_link(self):
-        """Return whether it is only for neighbours: multicast, broadcast, link-local (ARP is left out anyway)."""
+        """Return whether it is only for neighbours: multicast, broadcast, link-local (ARP is left out anyway).
+
+        So is IPv6's neighbour discovery from a link-local address, which no router passes on, also where a kernel asks
+        one neighbour alone whether it is still there (RFC 4861, 7.3; RFC 4291, 2.5.6).
+        """
         target = ipaddress.ip_address(self.destination)
+        if (
+            self.protocol == "icmp6"
+            and 133 <= self.icmp_type <= 137
+            and ipaddress.ip_address(self.source).is_link_local
+        ):
+            return True
         return target.is_multicast or target.is_link_local or self.destination == "255.255.255.255"
 
 
