@@ -3,6 +3,7 @@
 """The lab's images in real containers: how they start, fail and answer; the real programs take what we preset."""
 
 import base64
+import functools
 import hashlib
 import http.client
 import json
@@ -84,7 +85,7 @@ class Box:
 
     def ask(self, port, method, path, body=None, headers=()):
         """Return (status, body, headers) of one HTTP request; status 0 = nobody listens."""
-        connection = http.client.HTTPConnection(self.address(), port, timeout=5)
+        connection = http.client.HTTPConnection(self.address(), port, timeout=30)
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
@@ -357,7 +358,11 @@ def test_the_real_deluge_takes_a_preset_password(tmp_path):
 
     def login(password):
         call = json.dumps({"id": 1, "method": "auth.login", "params": [password]})
-        return json.loads(box.ask(8112, "POST", "/json", call, {"Content-Type": "application/json"})[1])["result"]
+        ask = functools.partial(box.ask, 8112, "POST", "/json", call, {"Content-Type": "application/json"})
+        # deluge-web may be too busy with its own start to answer the first call: no answer is status 0
+        status, text, _headers = box.wait(lambda: next((seen for seen in [ask()] if seen[0]), None))
+        assert status == 200, text
+        return json.loads(text)["result"]
 
     assert login("wrong") is False
     assert login("s3cret") is True
