@@ -46,6 +46,7 @@ class Rig:
         self.answers = FLEET / "tools" / "answers"
         self.answers.mkdir(parents=True)
         shutil.copy(HERE / "docker.sh", FLEET / "tools" / "docker")
+        self._template()
         for name in self.names:
             self._make(name)
         self.inventory(self.names)
@@ -54,11 +55,19 @@ class Rig:
         """Where a host's files are."""
         return FLEET / "hosts" / name / "data"
 
+    def _template(self):
+        """Take the stack's files once: the apps are at work, and a database takes files away while it is read."""
+        for last in (False, False, False, True):
+            copied = subprocess.run(["cp", "--archive", "--link", str(self.base), str(FLEET / "template")], check=last)
+            if copied.returncode == 0:
+                return
+            shutil.rmtree(FLEET / "template")
+
     def _make(self, name):
         own = self.own(name)
         own.parent.mkdir(parents=True)
         # What a no-op run does not write is shared; it replaces its own notes, and never writes into them.
-        subprocess.run(["cp", "--archive", "--link", str(self.base), str(own)], check=True)
+        subprocess.run(["cp", "--archive", "--link", str(FLEET / "template"), str(own)], check=True)
         # Two hosts do not share a lock.
         for lock in own.glob("compose/.mediastack/*.lock"):
             lock.unlink()
