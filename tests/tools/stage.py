@@ -12,6 +12,7 @@ A failed stage does not keep the next from running: one run shows everything tha
 
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import time
@@ -29,12 +30,15 @@ def run(directory, name, command, option):
         streams.update(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     done = subprocess.run(command, check=False, **streams)
     ended = time.time()
-    head = f"──── {name}: {verdict(done.returncode)} in {ended - started:.1f} s\n".encode()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    head = f"──── {name}: {verdict(done.returncode)} in {ended - started:.1f} s, {cpu:.0f} s of a core\n".encode()
     shown = done.stdout if option == "--block" or (option and done.returncode) else b""
     sys.stdout.buffer.write(shown + head)
     sys.stdout.buffer.flush()
     with (directory / "stages.jsonl").open("a", encoding="utf-8") as results:
-        results.write(json.dumps({"name": name, "rc": done.returncode, "started": started, "ended": ended}) + "\n")
+        result = {"name": name, "rc": done.returncode, "started": started, "ended": ended, "cpu": cpu}
+        results.write(json.dumps(result) + "\n")
 
 
 def verdict(returncode):
@@ -58,7 +62,8 @@ def summary(directory):
     stages = [json.loads(line) for line in (directory / "stages.jsonl").read_text(encoding="utf-8").splitlines()]
     print()
     for stage in stages:
-        print(f"  {stage['name']:<24} {stage['ended'] - stage['started']:>7.1f} s  {verdict(stage['rc'])}")
+        seconds = f"{stage['ended'] - stage['started']:>7.1f} s {stage['cpu']:>7.0f} s of a core"
+        print(f"  {stage['name']:<24} {seconds}  {verdict(stage['rc'])}")
     # Stages may stand beside each other: the time is the clock's, not their sum.
     seconds = max(stage["ended"] for stage in stages) - min(stage["started"] for stage in stages)
     bad = [stage["name"] for stage in stages if stage["rc"]]

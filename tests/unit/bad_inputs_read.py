@@ -34,7 +34,7 @@ class Reading:
         """A service's definition, every scalar as text; of the overrides' file where `group` says so."""
         names = [f"compose.{group}.yml"] if group else [name for name in self.files if name.startswith("compose.")]
         for name in names:
-            found = yaml.load(self.files[name], Loader=yaml.BaseLoader)["services"].get(service)  # noqa: S506 (text only)
+            found = yaml.load(self.files[name], Loader=yaml.CBaseLoader)["services"].get(service)  # noqa: S506 (text only)
             if found:
                 return self._filled(found)
         raise AssertionError(f"there is no {service}")
@@ -125,7 +125,7 @@ def _ports(read, expected):
 
 def _blueprint(read, model):
     """What authentik is told of one kind: identifiers and attributes, every scalar as text, its tags left out."""
-    document = yaml.load(read.files["sso/mediastack.yaml"], Loader=yaml.BaseLoader)  # noqa: S506 (text only)
+    document = yaml.load(read.files["sso/mediastack.yaml"], Loader=yaml.CBaseLoader)  # noqa: S506 (text only)
     found = [entry for entry in document["entries"] if entry["model"] == model and entry["state"] == "present"]
     return [(entry["identifiers"], entry["attrs"]) for entry in found]
 
