@@ -9,8 +9,9 @@ import os
 import stat
 
 import pytest
+from acme_dns import Provider
 from acme_server import AcmeServer
-from ingress_lab import fetch
+from ingress_lab import MIRROR, fetch
 from sso_lab import Browser
 from stack_harness import Stack, changed, free_ports, wait_for
 
@@ -83,12 +84,41 @@ def test_apps_share_a_host_name_by_path_and_part_again(make):
     assert changed(stack.play("site")) == 0
 
 
+def trusting(server, tmp_path):
+    """What lets Traefik trust the tests' ACME authority, as overrides: it knows the public ones only."""
+    (tmp_path / "acme.pem").write_bytes(server.pem)
+    return {
+        "environment": {"LEGO_CA_CERTIFICATES": "/acme.pem"},
+        "volumes": [{"type": "bind", "source": str(tmp_path / "acme.pem"), "target": "/acme.pem", "read_only": True}],
+    }
+
+
+def signed(stack, tmp_path, host, port):
+    """The answer of an app by TLS with the certificate that ACME brought; None while there is none."""
+    try:
+        return fetch(host, port, "/ping", tmp_path / "acme.pem")
+    except OSError:  # not yet with the new certificate
+        return None
+
+
+def assert_kept(stack, names):
+    """The certificate lies where backups find it, written by a container that may hardly do a thing."""
+    path = stack.base / "config" / "traefik" / "acme.json"
+    kept = json.loads(path.read_text())["mediastack"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.stat().st_uid == 0
+    (one,) = [[held["domain"]["main"], *held["domain"].get("sans", [])] for held in kept["Certificates"]]
+    assert sorted(one) == sorted(names)
+    rights = stack.containers()["traefik"]["HostConfig"]
+    assert rights["CapDrop"] == ["ALL"] and rights["ReadonlyRootfs"]
+    assert "no-new-privileges:true" in rights["SecurityOpt"]
+
+
 @pytest.mark.long
 def test_a_certificate_by_acme_and_the_http_challenge(make, tmp_path):
     first = free_ports(20)
-    server = AcmeServer(first + 10, "0.0.0.0")
     # The first address of a network of its own is this machine.
     net = f"10.231.{os.getpid() % 250}"
+    server = AcmeServer(first + 10, f"{net}.1")
     try:
         stack = make(
             "acme",
@@ -97,25 +127,91 @@ def test_a_certificate_by_acme_and_the_http_challenge(make, tmp_path):
             mediastack_network_subnet=f"{net}.0/24",
             mediastack_tls="acme_http",
             mediastack_acme_email="me@example.org",
-            mediastack_acme_server=f"http://{net}.1:{server.port}/directory",
+            mediastack_acme_server=server.directory,
+            mediastack_overrides={"traefik": trusting(server, tmp_path)},
         )
         stack.play("site")
         wait_for(lambda: server.issued or server.refused, 60, "a certificate")
         assert not server.refused and server.issued == [f"sonarr.{DOMAIN}"]
         assert server.mails == ["mailto:me@example.org"]
-        (tmp_path / "acme.pem").write_bytes(server.pem)
-
-        def answered():
-            try:
-                return fetch(f"sonarr.{DOMAIN}", first + 11, "/ping", tmp_path / "acme.pem")
-            except OSError:  # not yet with the new certificate
-                return None
-
-        assert wait_for(answered, 30, "the new certificate").status == 200
-        assert stat.S_IMODE((stack.base / "config" / "traefik" / "acme.json").stat().st_mode) == 0o600
+        answer = wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
+        assert answer.status == 200 and '"status": "OK"' in answer.body
+        assert answer.peer["subjectAltName"] == (("DNS", f"sonarr.{DOMAIN}"),)
+        assert_kept(stack, [f"sonarr.{DOMAIN}"])
         assert changed(stack.play("site")) == 0
+        # Another one is not asked for after a restart.
+        stack.play("restart", "-e", "service=traefik")
+        assert wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "Traefik").status == 200
+        assert len(server.issued) == 1
     finally:
         server.close()
+
+
+@pytest.mark.long
+def test_a_certificate_by_acme_and_the_dns_challenge(make, tmp_path):
+    first = free_ports(20)
+    net = f"10.232.{os.getpid() % 250}"
+    provider = Provider(DOMAIN, f"{net}.1")
+    server = AcmeServer(address=f"{net}.1", records=provider.texts)
+    try:
+        stack = make(
+            "dns",
+            first,
+            {},
+            mediastack_network_subnet=f"{net}.0/24",
+            mediastack_tls="acme_dns",
+            mediastack_acme_email="me@example.org",
+            mediastack_acme_server=server.directory,
+            mediastack_acme_provider="httpreq",
+            mediastack_acme_credentials={
+                "HTTPREQ_ENDPOINT": f"http://{net}.1:{provider.port}",
+                "HTTPREQ_USERNAME": "me",
+                "HTTPREQ_PASSWORD": "letters-of-the-lab",
+            },
+            mediastack_overrides={"traefik": {**trusting(server, tmp_path), "dns": [f"{net}.1"]}},
+        )
+        stack.play("site")
+        wait_for(lambda: server.issued or server.refused, 120, "a certificate")
+        names = [DOMAIN, f"*.{DOMAIN}"]
+        assert not server.refused and sorted(server.issued) == sorted(names)
+        # The credentials came from their files, and nobody sees them.
+        assert set(provider.given) == {"me:letters-of-the-lab"}
+        assert "letters-of-the-lab" not in json.dumps(stack.containers())
+        answer = wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
+        assert answer.status == 200 and ("DNS", f"*.{DOMAIN}") in answer.peer["subjectAltName"]
+        assert_kept(stack, names)
+    finally:
+        server.close()
+        provider.close()
+
+
+@pytest.mark.long
+def test_behind_another_proxy_an_app_is_told_that_it_was_https(make):
+    """The tests stand where that proxy would: what comes from this machine has the first address of the network."""
+    first = free_ports(20)
+    net = f"10.233.{os.getpid() % 250}"
+    stack = make("behind", first, {"sonarr": False}, mediastack_network_subnet=f"{net}.0/24", mediastack_tls="none")
+    (stack.directory / "services").mkdir()
+    (stack.directory / "services" / "mirror.yml.j2").write_text(MIRROR % (first + 18))
+    stack.set(mediastack_profiles=["proxy", "mirror"], mediastack_trusted_proxies=[f"{net}.1"])
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}
+
+    def told():
+        answer = fetch(f"mirror.{DOMAIN}", first + 10, "/", headers=said)
+        return (
+            {name.lower(): text for name, text in json.loads(answer.body)["headers"].items()}
+            if (answer.status == 200)
+            else None
+        )
+
+    stack.play("site")
+    headers = wait_for(told, 30, "the route")
+    assert headers["x-forwarded-proto"] == "https" and headers["x-forwarded-for"].startswith("203.0.113.9, ")
+    # From whom nothing is believed, there is nothing of what he said.
+    stack.set(mediastack_trusted_proxies=["192.0.2.1"])
+    stack.play("site")
+    headers = wait_for(lambda: (h := told()) and h["x-forwarded-proto"] == "http" and h, 30, "the route")
+    assert "203.0.113.9" not in json.dumps(headers)
 
 
 # service → where it says something that no other app says
