@@ -121,7 +121,7 @@ def test_credentials_of_several_lines_are_files():
 
 def test_what_a_provider_calls_a_path_is_given_the_text_of_a_file_or_a_path_that_traefik_has():
     given = {
-        "TRANSIP_PRIVATE_KEY_PATH": "-----BEGIN PRIVATE KEY-----\nx\n",
+        "TRANSIP_PRIVATE_KEY_PATH": "of several\nlines\n",
         "HYPERONE_PASSPORT_LOCATION": '{\n"a": 1\n}\n',
         "ACME_DNS_STORAGE_PATH": "/etc/traefik/mediastack/acme-dns.json",
         "ACME_DNS_API_BASE": "https://auth.example.org",
