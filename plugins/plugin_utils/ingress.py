@@ -23,7 +23,7 @@ NO_DOMAIN = (
 )
 NO_TLS = (
     "mediastack_tls is none: passwords for the apps cross the network in the clear, unless something before Traefik "
-    "encrypts"
+    "encrypts, which mediastack_trusted_proxies names"
 )
 NO_SSO_WITHOUT_TLS = (
     "mediastack_tls is none, and the profile auth is on: authentik and its cookies need https from Traefik on. Set "

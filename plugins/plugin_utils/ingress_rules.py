@@ -29,7 +29,11 @@ _SHARED = (
 )
 # Of mediastack_acme_credentials, what lego or the SDK of a provider takes for the path of a file that it reads; besides
 # these whatever ends in _FILE or _PATH.
-_READ = ("AKAMAI_EDGERC", "GOOGLE_APPLICATION_CREDENTIALS", "HYPERONE_PASSPORT_LOCATION")
+_READ = (
+    *("AKAMAI_EDGERC", "GOOGLE_APPLICATION_CREDENTIALS", "HYPERONE_PASSPORT_LOCATION"),
+    # https://go-acme.github.io/lego/advanced/options/
+    "LEGO_CA_CERTIFICATES",
+)
 # The path of a file that is written, and of a program: only its own directory is there for them.
 _KEPT = ("ACME_DNS_STORAGE_PATH", "EXEC_PATH")
 _OWN = "/etc/traefik/mediastack/"

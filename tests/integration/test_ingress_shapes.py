@@ -90,17 +90,9 @@ def test_apps_share_a_host_name_by_path_and_part_again(make):
     assert changed(stack.play("site")) == 0
 
 
-def trusting(server, tmp_path):
-    """What lets Traefik trust the tests' ACME authority, as overrides: it knows the public ones only."""
-    (tmp_path / "acme.pem").write_bytes(server.pem)
-    return {
-        "environment": {"LEGO_CA_CERTIFICATES": "/acme.pem"},
-        "volumes": [{"type": "bind", "source": str(tmp_path / "acme.pem"), "target": "/acme.pem", "read_only": True}],
-    }
-
-
-def signed(stack, tmp_path, host, port):
+def signed(server, tmp_path, host, port):
     """The answer of an app by TLS with the certificate that ACME brought; None while there is none."""
+    (tmp_path / "acme.pem").write_bytes(server.pem)
     try:
         return fetch(host, port, "/ping", tmp_path / "acme.pem")
     except OSError:  # not yet with the new certificate
@@ -134,20 +126,20 @@ def test_a_certificate_by_acme_and_the_http_challenge(make, tmp_path):
             mediastack_tls="acme_http",
             mediastack_acme_email="me@example.org",
             mediastack_acme_server=server.directory,
-            mediastack_overrides={"traefik": trusting(server, tmp_path)},
+            mediastack_acme_credentials={"LEGO_CA_CERTIFICATES": server.pem.decode()},
         )
         stack.play("site")
         wait_for(lambda: server.issued or server.refused, 60, "a certificate")
         assert not server.refused and server.issued == [f"sonarr.{DOMAIN}"]
         assert server.mails == ["mailto:me@example.org"]
-        answer = wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
+        answer = wait_for(lambda: signed(server, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
         assert answer.status == 200 and '"status": "OK"' in answer.body
         assert answer.peer["subjectAltName"] == (("DNS", f"sonarr.{DOMAIN}"),)
         assert_kept(stack, [f"sonarr.{DOMAIN}"])
         assert changed(stack.play("site")) == 0
         # Another one is not asked for after a restart.
         stack.play("restart", "-e", "service=traefik")
-        assert wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "Traefik").status == 200
+        assert wait_for(lambda: signed(server, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "Traefik").status == 200
         assert len(server.issued) == 1
     finally:
         server.close()
@@ -174,8 +166,9 @@ def test_a_certificate_by_acme_and_the_dns_challenge(make, tmp_path):
                 "HTTPREQ_ENDPOINT": f"http://{net}.1:{provider.port}",
                 "HTTPREQ_USERNAME": "me",
                 "HTTPREQ_PASSWORD": word,
+                "LEGO_CA_CERTIFICATES": server.pem.decode(),
             },
-            mediastack_overrides={"traefik": {**trusting(server, tmp_path), "dns": [f"{net}.1"]}},
+            mediastack_overrides={"traefik": {"dns": [f"{net}.1"]}},
         )
         stack.play("site")
         wait_for(lambda: server.issued or server.refused, 120, "a certificate")
@@ -184,7 +177,7 @@ def test_a_certificate_by_acme_and_the_dns_challenge(make, tmp_path):
         # The credentials came from their files, and nobody sees them.
         assert set(provider.given) == {f"me:{word}"}
         assert word not in json.dumps(stack.containers())
-        answer = wait_for(lambda: signed(stack, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
+        answer = wait_for(lambda: signed(server, tmp_path, f"sonarr.{DOMAIN}", first + 11), 30, "the new certificate")
         assert answer.status == 200 and ("DNS", f"*.{DOMAIN}") in answer.peer["subjectAltName"]
         assert_kept(stack, names)
     finally:
@@ -294,7 +287,7 @@ def test_every_app_there_is_has_its_route(make):
         f"{name}.{DOMAIN}" for name in EVERY
     }, "every route is asked below, and no other one is there"
     store = json.loads((stack.project_path / ".mediastack" / "secrets.json").read_text())["secrets"]
-    stranger, browser = Browser(https, authority), Browser(https, authority)
+    stranger, browser, bodies = Browser(https, authority), Browser(https, authority), {}
     page = wait_for(lambda: _page(browser, "homepage", "/", {}), 60, "the login")
     browser.log_in(page, "akadmin", store["authentik_password"])
     for name, (path, word) in EVERY.items():
@@ -304,6 +297,7 @@ def test_every_app_there_is_has_its_route(make):
         # By https, verified against the stack's authority and for this name.
         page = wait_for(lambda name=name, ask=(path, headers): _page(browser, name, *ask), 60, name)
         assert page.host == host and word in page.body, (name, page)
+        bodies[name] = page.body
         assert page.headers["X-Content-Type-Options"] == "nosniff" and "Server" not in page.headers, name
         page = _page(stranger, name, path, headers)
         if name in OWN_LOGIN:
@@ -318,4 +312,6 @@ def test_every_app_there_is_has_its_route(make):
             answer = fetch(host, https, path, authority, told=told)
             assert answer.status == 404 and word not in answer.body, (name, told, answer)
             assert answer.peer["subjectAltName"] == (("DNS", DOMAIN), ("DNS", f"*.{DOMAIN}")), name
+    for name, (_path, word) in EVERY.items():
+        assert [other for other, body in bodies.items() if word in body] == [name]
     assert changed(stack.play("site", timeout=590)) == 0

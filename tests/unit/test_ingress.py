@@ -261,7 +261,13 @@ def test_acme_by_http_asks_for_each_name(bundle):
         mediastack_tls="acme_http",
         mediastack_acme_email="me@example.org",
         mediastack_acme_server="https://acme.example/directory",
+        # One's own authority is trusted by its certificate; a DNS provider's credentials have no business here.
+        mediastack_acme_credentials={"LEGO_CA_CERTIFICATES": "a\nb\n", "CF_DNS_API_TOKEN": "x"},
     )
+    environment = h.service(found, "traefik")["environment"]
+    assert environment["LEGO_CA_CERTIFICATES"] == "/run/secrets/acme_lego_ca_certificates"
+    assert found["secrets"]["acme_lego_ca_certificates"]["value"] == "a\nb\n"
+    assert not [name for name in (*environment, *found["secrets"]) if "cf_dns" in name.lower()]
     assert "--certificatesresolvers.mediastack.acme.httpchallenge.entrypoint=web" in command(found)
     assert "--certificatesresolvers.mediastack.acme.caserver=https://acme.example/directory" in command(found)
     assert all(one["tls"] == {"certResolver": "mediastack"} for one in routes(found)["http"]["routers"].values())
