@@ -19,7 +19,8 @@ from ingress_lab import MIRROR, fetch
 from sso_lab import Browser
 from stack_harness import Stack, changed, free_ports, wait_for
 
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import catalogue
+from ansible_collections.homelab.mediastack.plugins.module_utils import certificate_terms
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import catalogue, certificates
 
 DOMAIN = "home.mediastack.test"
 # What is left of a small stack: nothing that a VPN would be needed for.
@@ -183,6 +184,43 @@ def test_a_certificate_by_acme_and_the_dns_challenge(make, tmp_path):
     finally:
         server.close()
         provider.close()
+
+
+def _given(*names):
+    """A certificate that a user has from elsewhere, as settings, and its authority."""
+    spec, server = {"kind": "ca", "names": [DOMAIN]}, {"kind": "server", "ca": "ca", "names": list(names)}
+    made = certificates.issue({"ca": {"spec": spec, "ca": None}, "own": {"spec": server, "ca": None}})
+    cut = made["own"].index("-----BEGIN PRIVATE KEY-----")
+    return {"mediastack_tls_cert": made["own"][:cut], "mediastack_tls_key": made["own"][cut:]}, made["ca"]
+
+
+@pytest.mark.long
+def test_given_certificates_are_served_and_so_are_others_in_their_place(make, tmp_path):
+    first = free_ports(20)
+    given, authority = _given(f"sonarr.{DOMAIN}")
+    (tmp_path / "ca.pem").write_text(certificate_terms.public(authority))
+    stack = make("files", first, {}, mediastack_tls="files", **given)
+    stack.play("site")
+
+    def served():
+        try:
+            return fetch(f"sonarr.{DOMAIN}", first + 11, "/ping", tmp_path / "ca.pem")
+        except OSError:  # still the other one
+            return None
+
+    answer = wait_for(served, 30, "the given certificate")
+    assert answer.status == 200 and answer.peer["subjectAltName"] == (("DNS", f"sonarr.{DOMAIN}"),)
+    # One that leaves the app out is refused, and the one before stays.
+    stack.set(**_given(f"radarr.{DOMAIN}")[0])
+    refused = stack.play("site", check=False)
+    assert refused.returncode and f"is for radarr.{DOMAIN}, and not for sonarr.{DOMAIN}" in refused.stdout
+    assert served().peer == answer.peer
+    given, authority = _given(f"*.{DOMAIN}")
+    (tmp_path / "ca.pem").write_text(certificate_terms.public(authority))
+    stack.set(**given)
+    stack.play("site")
+    assert wait_for(served, 30, "the new certificate").peer["subjectAltName"] == (("DNS", f"*.{DOMAIN}"),)
+    assert changed(stack.play("site")) == 0
 
 
 @pytest.mark.long
