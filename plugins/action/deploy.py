@@ -207,6 +207,9 @@ class ActionModule(ActionBase):
             said += result.get("messages") or []
             issue = result.pop("issue", None)
             if issue:
+                stuck = ingress_offer.clocks(issue)
+                if stuck:
+                    return {**result, "failed": True, "messages": said, "msg": stuck}
                 said += ingress_offer.add(request.bundle, issue)
                 continue
             if not result.get("render_also"):

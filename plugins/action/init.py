@@ -300,6 +300,9 @@ class ActionModule(ActionBase):
                 ingress_offer.add(packed, result["issue"])
                 arguments["bundle"] = json.dumps(packed)
                 result = self._module("compose_stack", arguments, check=check or self._task.check_mode)
+                stuck = ingress_offer.clocks(result.get("issue") or {})
+                if stuck:
+                    result.update(failed=True, msg=stuck)
         return result
 
     # -- agreeing and writing ------------------------------------------------------------------------------------------

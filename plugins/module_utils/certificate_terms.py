@@ -26,7 +26,7 @@ class CertificatesDue(Exception):
     """The controller has to make certificates first; nothing was touched.
 
     `wanted`: name of a secret → {why, spec, ca: the text of the authority that is to sign it, None where that is due,
-    too}.
+    too, now: the host's time in seconds since 1970, ended: whether the one that was offered does not hold long enough}.
     """
 
     def __init__(self, wanted):
@@ -73,12 +73,16 @@ def why_due(spec, kept, authority, now):
     have = terms(kept)
     if have["names"] != list(spec["names"]):
         return "it is for %s, not for %s" % (", ".join(have["names"]) or "nobody", ", ".join(spec["names"]))
-    left = (have["until"] - now) // _DAY
+    left = _left(have, now)
     if left < LEAST[spec["kind"]]:
         return "it ends in %d days" % left if left >= 0 else "it has ended"
     if spec["kind"] == "server" and have["authority"] != terms(authority or "")["number"]:
         return "another authority has signed it"
     return None
+
+
+def _left(have, now):
+    return (have["until"] - now) // _DAY
 
 
 def settle(specs, kept, now=None):
@@ -105,6 +109,8 @@ def settle(specs, kept, now=None):
                 "why": why or "its authority is new",
                 "spec": spec,
                 "ca": None if signer in wanted else authority,
+                "now": int(now),
+                "ended": bool(offer) and _left(terms(offer), now) < LEAST[spec["kind"]],
             }
     if wanted:
         raise CertificatesDue(wanted)

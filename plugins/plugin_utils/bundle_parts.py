@@ -57,6 +57,12 @@ class Secrets:
 
     def _add(self, service, name, spec, settings, paths):
         value = self._given.get(name)
+        if value is not None and spec.get("issue"):
+            self.problems.append(
+                f"mediastack_secrets: {name}: is a certificate that the stack makes, as {service.path} says. "
+                "Take it out."
+            )
+            return
         source = spec.get("from")
         if value is None and source:
             # A map of secrets is one setting.

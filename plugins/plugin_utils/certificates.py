@@ -28,9 +28,10 @@ class CertificateError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """A certificate that a user gave: for whom it is (`names`), and until when it holds (`until`, in UTC)."""
+    """A certificate that a user gave: for whom it is (`names`), and from when until when it holds (in UTC)."""
 
     names: tuple
+    since: datetime.datetime
     until: datetime.datetime
 
     def covers(self, host):
@@ -38,30 +39,38 @@ class Given:
         parent = host.partition(".")[2]
         return host in self.names or f"*.{parent}" in self.names
 
-    def days_left(self, now=None):
+    def holds_yet(self, at=None):
+        """Whether it has begun."""
+        return self.since <= (at or now())
+
+    def days_left(self, at=None):
         """Days that it still holds; negative when it has ended."""
-        now = now or datetime.datetime.now(datetime.UTC)
-        return (self.until - now) // datetime.timedelta(days=1)
+        return (self.until - (at or now())) // datetime.timedelta(days=1)
 
 
-def issue(wanted, now=None):
+def now():
+    """The time of this computer, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def issue(wanted, at=None):
     """Make what a host asks for.
 
     Args:
         wanted: as `certificate_terms.CertificatesDue` has it.
-        now: in UTC.
+        at: when, in UTC.
 
     Returns:
         name of a secret → text: terms, certificates, private key.
     """
     made = {}
-    now = now or datetime.datetime.now(datetime.UTC)
+    at = at or now()
     for name, one in sorted(wanted.items(), key=lambda item: item[1]["spec"]["kind"] != "ca"):
         spec = one["spec"]
         if spec["kind"] == "ca":
-            made[name] = _authority(spec["names"], now)
+            made[name] = _authority(spec["names"], at)
         else:
-            made[name] = _server(spec["names"], made.get(spec["ca"]) or one["ca"], now)
+            made[name] = _server(spec["names"], made.get(spec["ca"]) or one["ca"], at)
     return made
 
 
@@ -92,7 +101,7 @@ def _server(names, authority, now):
     signing_key = serialization.load_pem_private_key(authority[authority.index("-----BEGIN PRIVATE") :].encode(), None)
     key = ec.generate_private_key(ec.SECP256R1())
     # Neither shall outlive its authority.
-    left = (_until(signer) - now) // datetime.timedelta(days=1)
+    left = (_aware(signer, "not_valid_after") - now) // datetime.timedelta(days=1)
     days = min(DAYS["server"], left)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0][:64])])
     key_id = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -184,7 +193,7 @@ def read(chain, key):
         found = tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
     except x509.ExtensionNotFound:
         found = ()
-    return Given(found, _until(certificate))
+    return Given(found, _aware(certificate, "not_valid_before"), _aware(certificate, "not_valid_after"))
 
 
 def _first(text):
@@ -194,7 +203,6 @@ def _first(text):
     return x509.load_pem_x509_certificate(certificate_terms.public(text).encode())
 
 
-def _until(certificate):
-    """When it ends, in UTC; before version 42 of cryptography without saying so."""
-    aware = getattr(certificate, "not_valid_after_utc", None)
-    return aware or certificate.not_valid_after.replace(tzinfo=datetime.UTC)
+def _aware(certificate, name):
+    """When it begins or ends, in UTC; before version 42 of cryptography without saying so."""
+    return getattr(certificate, name + "_utc", None) or getattr(certificate, name).replace(tzinfo=datetime.UTC)

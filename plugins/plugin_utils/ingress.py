@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from . import ingress_rules
 from .errors import RenderError, did_you_mean
 from .fragments import merge
 from .ports import normalize
@@ -22,7 +23,7 @@ NO_DOMAIN = (
 )
 NO_TLS = (
     "mediastack_tls is none: passwords for the apps cross the network in the clear, unless something before Traefik "
-    "encrypts"
+    "encrypts, which mediastack_trusted_proxies names"
 )
 NO_SSO_WITHOUT_TLS = (
     "mediastack_tls is none, and the profile auth is on: authentik and its cookies need https from Traefik on. Set "
@@ -126,6 +127,8 @@ def find(services, definitions, overrides, settings):
                 "another x-mediastack.route.name"
             )
         routes.append(route)
+    if settings["mediastack_tls"] == "files":
+        problems += filter(None, [ingress_rules.uncovered(settings, [route.host for route in routes])])
     if IDENTITY in cut_off:
         problems.append(f"{IDENTITY} is not in the stack's network, where Traefik asks it who somebody is")
     if problems:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 
 from . import unsaid
 
@@ -20,6 +21,28 @@ def asked(action, bundle):
     """
     may_ask = any("issue" in (entry or {}) for entry in (bundle or {}).get("secrets", {}).values())
     return unsaid.answers(action) if may_ask else contextlib.nullcontext()
+
+
+def clocks(wanted):
+    """Why another offer would be refused like the one before; empty where that is not so.
+
+    Args:
+        wanted: the module's `issue`.
+
+    Returns:
+        A sentence: a certificate that has just been made is too old for the host, so one of the clocks is wrong.
+    """
+    from . import certificates
+
+    ended = {name: one for name, one in sorted(wanted.items()) if one.get("ended")}
+    if not ended:
+        return ""
+    there = datetime.datetime.fromtimestamp(next(iter(ended.values()))["now"], datetime.UTC)
+    return (
+        f"{', '.join(ended)}: a certificate that was made just now does not hold long enough for the host, whose clock "
+        f"says {there:%Y-%m-%d %H:%M} UTC; that of this computer says {certificates.now():%Y-%m-%d %H:%M} UTC. Set "
+        "the one that is wrong (timedatectl set-ntp true), then run again"
+    )
 
 
 def add(bundle, wanted):

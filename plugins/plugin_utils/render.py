@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from . import bundle, catalogue, ingress, service_files, stack_lint, volumes
+from . import bundle, catalogue, ingress, ingress_rules, service_files, stack_lint, volumes
 from .assemble import Stack, assemble
 from .errors import RenderError
 from .plain_values import protect
@@ -102,6 +102,9 @@ class Renderer:
             "mediastack_vpn_members": list(members),
             "mediastack_ingress": ingress.is_on(selection.apps, settings),
             "mediastack_sso": ingress.has_sso(selection.apps, settings),
+            "mediastack_acme_variables": {
+                name: ingress_rules.variable(name) for name in settings["mediastack_acme_credentials"]
+            },
             "mediastack_ingress_paths": ingress.shares_host(selection.apps, settings),
         }
         # Settings are final: nothing in them is templated again.

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import zoneinfo
 
-from . import envfile, override_rules
+from . import envfile, ingress_rules, override_rules
 from .change_rules import ChangeRules
 from .closest import hint
 from .ingress_rules import IngressRules
@@ -28,9 +28,6 @@ _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 IMAGE = re.compile(
     rf"(?:{_NAME}(?::[0-9]+)?/)?[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{{1,2}}|-+)[a-z0-9]+)*)*"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-_DOMAIN = re.compile(
-    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
 
 
@@ -200,6 +197,9 @@ class Rules(ChangeRules, IngressRules, NotifyRules, SsoRules):
     def _check_secrets(self, value, errors):
         result = {}
         for name, secret in value.items():
+            if name in ingress_rules.CERTIFICATES:
+                errors.append(f"{name}: {ingress_rules.CERTIFICATES[name]}")
+                continue
             self._refer(name, "secrets", "a secret of any service", errors)
             try:
                 result[name] = to_text(secret, secret=True)
@@ -250,13 +250,6 @@ class Rules(ChangeRules, IngressRules, NotifyRules, SsoRules):
     def _check_open_uis(self, value, errors):
         for service in value:
             self._refer(service, "services", "a service", errors)
-        return value
-
-    def _check_domain(self, value, errors):
-        if value and not _DOMAIN.fullmatch(value):
-            errors.append(
-                f"{shown(value)} is not a domain in lower case such as home.example.org, without http:// and path."
-            )
         return value
 
     def _check_admin_user(self, value, errors):

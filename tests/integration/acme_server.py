@@ -1,6 +1,8 @@
 # Copyright: homelab.mediastack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A small ACME authority (RFC 8555) that checks HTTP-01 challenges for real, at a port of this machine.
+"""A small ACME authority (RFC 8555) that checks HTTP-01 challenges for real, at a port of this machine, and DNS-01
+challenges against the records that it is shown. It answers by https, for Traefik asks no other one, with a certificate
+of its own authority.
 
 It takes requests on trust (signatures of accounts are not checked): what is tested is the other side.
 """
@@ -13,8 +15,11 @@ import datetime
 import hashlib
 import http.client
 import http.server
+import ipaddress
 import json
 import secrets
+import ssl
+import tempfile
 import threading
 
 from cryptography import x509
@@ -40,23 +45,48 @@ def _thumbprint(jwk):
 class AcmeServer:
     """The authority. Its certificate is `pem`; `issued` the names that it has signed, `mails` who has asked."""
 
-    def __init__(self, challenge_port, address="127.0.0.1"):
-        """`challenge_port`: where port 80 of every name leads; `address`: what it listens on."""
+    def __init__(self, challenge_port=None, address="127.0.0.1", records=None):
+        """What it offers.
+
+        Args:
+            challenge_port: where port 80 of every name leads; None where it offers the DNS challenge.
+            address: the one that it is reached by.
+            records: function from a name to the texts of its TXT records.
+        """
         self.challenge_port, self.issued, self.mails, self.refused = challenge_port, [], [], []
+        self.records, self.kind = records, "dns-01" if records else "http-01"
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ACME of the tests")])
         self.certificate = self._sign(self.name, self.key.public_key(), [], True)
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
         self.keys, self.orders, self.certificates = {}, [], []
         handler = type("Handler", (_Handler,), {"acme": self})
-        self.server = http.server.ThreadingHTTPServer((address, 0), handler)
+        # Not only at its address, which may not be there yet.
+        self.server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), handler)
+        self.server.socket = self._context(address).wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
         self.port = self.server.server_address[1]
+        self.directory = f"https://{address}:{self.port}/directory"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
         """Stop listening."""
         self.server.shutdown()
         self.server.server_close()
+
+    def _context(self, address):
+        """TLS with a certificate for the address."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.IPAddress(ipaddress.ip_address(address))]
+        own = self._sign(x509.Name([]), key.public_key(), names, False)
+        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(key.private_bytes(*form) + own.public_bytes(serialization.Encoding.PEM))
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
 
     def _sign(self, subject, public, names, authority):
         now = datetime.datetime.now(datetime.UTC)
@@ -71,11 +101,17 @@ class AcmeServer:
             .add_extension(x509.BasicConstraints(authority, None), critical=True)
         )
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(subject))
         return builder.sign(self.key, hashes.SHA256())
 
     def check(self, name, token, jwk):
-        """Whether the name's port 80 answers the challenge, without a redirect."""
+        """Whether the name's records, or its port 80, answer the challenge; the latter without a redirect."""
+        if self.records:
+            wanted = _coded(hashlib.sha256(f"{token}.{_thumbprint(jwk)}".encode()).digest())
+            found = self.records(f"_acme-challenge.{name}")
+            if wanted not in found:
+                self.refused.append((name, wanted, found))
+            return wanted in found
         connection = http.client.HTTPConnection("127.0.0.1", self.challenge_port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", f"/.well-known/acme-challenge/{token}", headers={"Host": name})
@@ -92,7 +128,7 @@ class AcmeServer:
         asked = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = asked.get_values_for_type(x509.DNSName)
         assert set(names) == {one["value"] for one in order["identifiers"]}
-        own = self._sign(request.subject, request.public_key(), names, False)
+        own = self._sign(request.subject, request.public_key(), list(asked), False)
         self.certificates.append(own.public_bytes(serialization.Encoding.PEM) + self.pem)
         self.issued += names
         return len(self.certificates) - 1
@@ -107,7 +143,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     @property
     def base(self):
-        return f"http://{self.headers['Host']}"
+        return f"https://{self.headers['Host']}"
 
     def _answer(self, status, body=None, location=None, kind="application/json"):
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -182,16 +218,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _challenge_of(self, number):
         one = self._one(number)
-        return {"type": "http-01", "url": f"{self.base}/chall/{number}", "token": one["token"], "status": one["status"]}
+        return {
+            "type": self.acme.kind,
+            "url": f"{self.base}/chall/{number}",
+            "token": one["token"],
+            "status": one["status"],
+        }
 
     def _authz(self, _head, _payload, number):
         one = self._one(number)
-        body = {"status": one["status"], "identifier": {"type": "dns", "value": one["name"]}}
+        body = {"status": one["status"], "identifier": {"type": "dns", "value": one["name"].removeprefix("*.")}}
+        if one["name"].startswith("*."):
+            body["wildcard"] = True
         self._answer(200, {**body, "challenges": [self._challenge_of(number)]})
 
     def _chall(self, head, _payload, number):
         one = self._one(number)
-        right = self.acme.check(one["name"], one["token"], self.acme.keys[head["kid"]])
+        right = self.acme.check(one["name"].removeprefix("*."), one["token"], self.acme.keys[head["kid"]])
         one["status"] = "valid" if right else "invalid"
         self._answer(200, self._challenge_of(number))
 

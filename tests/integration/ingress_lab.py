@@ -9,6 +9,33 @@ import socket
 import ssl
 from typing import NamedTuple
 
+# A program that says which headers it was sent, as a service file of one's own.
+MIRROR = """services:
+  {{ mediastack_service }}:
+    image: ghcr.io/gethomepage/homepage:v1.12.3
+    entrypoint: [python3, -c]
+    command:
+      - |
+        import http.server, json
+        class Mirror(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = json.dumps({"path": self.path, "headers": dict(self.headers.items())}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+        http.server.ThreadingHTTPServer(("", 7000), Mirror).serve_forever()
+    healthcheck: {test: [CMD, "true"], interval: 2s}
+    x-mediastack:
+      title: Mirror
+      profiles: [mirror]
+      run_as: root
+      ports: {web: {port: %d, target: 7000}}
+      health: {kind: tcp, port: web}
+      route: {open: [/api]}
+      login: {kind: env}
+"""
+
 
 class Answer(NamedTuple):
     """What came back; `peer` is the server's certificate, verified, None without TLS."""

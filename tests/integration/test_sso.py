@@ -13,7 +13,7 @@ import pathlib
 import stat
 
 import pytest
-from ingress_lab import fetch
+from ingress_lab import MIRROR, fetch
 from sso_lab import LOGIN, Browser
 from stack_harness import Stack, changed, docker, free_ports, wait_for
 
@@ -23,32 +23,6 @@ FIRST = free_ports(20)
 HTTP, HTTPS, PING = FIRST + 10, FIRST + 11, FIRST + 12
 OFF = ("bazarr", "flaresolverr", "unpackerr", "radarr", "prowlarr", "qbittorrent", "sabnzbd")
 USERS = {"alice": {"groups": ["admins"], "name": 'Alice: "A"'}, "bob": {"groups": ["users"]}}
-# A program that says which headers it was sent, as a service file of one's own.
-MIRROR = """services:
-  {{ mediastack_service }}:
-    image: ghcr.io/gethomepage/homepage:v1.12.3
-    entrypoint: [python3, -c]
-    command:
-      - |
-        import http.server, json
-        class Mirror(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = json.dumps({"path": self.path, "headers": dict(self.headers.items())}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-        http.server.ThreadingHTTPServer(("", 7000), Mirror).serve_forever()
-    healthcheck: {test: [CMD, "true"], interval: 2s}
-    x-mediastack:
-      title: Mirror
-      profiles: [mirror]
-      run_as: root
-      ports: {web: {port: %d, target: 7000}}
-      health: {kind: tcp, port: web}
-      route: {open: [/api]}
-      login: {kind: env}
-"""
 
 
 @pytest.fixture(scope="module")

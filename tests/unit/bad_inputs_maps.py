@@ -238,6 +238,8 @@ _CREDENTIALS = [
     ("map", {"CF_TOKEN": {"a": "x"}}, None),
     ("no file for it", {"AWS_ACCESS_KEY_ID": "x"}, None),
     ("twice", {"CF_TOKEN": "x", "CF_TOKEN_FILE": "x"}, None),
+    ("path for a text", {"TRANSIP_PRIVATE_KEY_PATH": "/srv/key.pem"}, None),
+    ("path that Traefik has not", {"ACME_DNS_STORAGE_PATH": "/srv/acme.json"}, None),
 ]
 # Names that stand in an address, in a file's name and in a rule of authentik; maps of lists and of maps.
 _WRONG_NAMES = [

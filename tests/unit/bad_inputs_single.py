@@ -33,9 +33,10 @@ SINGLE = {
     "admin_user": _all("a b", "", "-x", ".x", "a:b", "a=b", "a'b", "ü", "a" * 64)
     + _kept("true", "null", "0755", "1e3", "yes", "me@example.org", "a" * 63),
     "domain": _all(
-        "https://a.example", "a.example/", "A.example", "a..b", "-a.b", ".a", "a_b.c", "a" * 64 + ".b", "ü.de"
+        *("https://a.example", "a.example/", "A.example", "a..b", "-a.b", ".a", "a_b.c", "a" * 64 + ".b", "ü.de"),
+        *("127.0.0.1", "192.168.1.10", "::1", "[::1]", "localhost", "a.42", "0755", "a.0x2a"),
     )
-    + _kept("a.example", "1e3", "null", "127.0.0.1"),
+    + _kept("a.example", "1e3", "null", "1.example"),
     "project_name": _all("", "My Stack", "-x", "_x", "x.y", "a" * 64, "x/y") + _kept("a" * 63, "0755", "null", "on"),
     "container_prefix": _all("-x", "X-", "a/", "a" * 32) + _kept("on-", "0755-", "x."),
     "profiles": _lists("always", "jelyfin", "", "JELLYFIN") + _all("jellyfin;music", "jellyfin music"),
@@ -43,6 +44,19 @@ SINGLE = {
         "nas.local", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/24", "224.0.0.1", "ff02::1", "::1%", *_ZONES
     )
     + [("every and one", ["0.0.0.0", "192.168.1.2"], None), ("kept", ["127.0.0.1", "::1"], ["127.0.0.1", "::1"])],
+    "trusted_proxies": _lists(
+        "nas.local",
+        "1.2.3",
+        "01.2.3.4",
+        "1.2.3.4/24",
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0/0",
+        "::/0",
+        "ff02::1",
+        "::",
+        *_ZONES,
+    ),
     "network_subnet": _all(
         "172.28.0.1/24", "8.8.8.0/24", "172.28.0.0/29", "0.0.0.0/0", "10.0.0.0/33", "fd00::/64", "10.0.0.0/-1"
     )

@@ -23,6 +23,7 @@ RENDER_VARIABLES = {
     "mediastack_vpn_members",
     "mediastack_ingress",
     "mediastack_ingress_paths",
+    "mediastack_acme_variables",
     "mediastack_sso",
     "mediastack_url_base",
     "mediastack_data_volumes",

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.homelab.mediastack.plugins.module_utils import certificate_terms, secret_store
 from ansible_collections.homelab.mediastack.plugins.module_utils.certificate_terms import CertificatesDue
-from ansible_collections.homelab.mediastack.plugins.plugin_utils import certificates
+from ansible_collections.homelab.mediastack.plugins.plugin_utils import certificates, ingress_offer
 
 NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
 DAY = 86400
@@ -91,6 +91,21 @@ def test_an_offer_of_a_strange_authority_is_not_taken(made):
     assert list(asked) == ["server"] and asked["server"]["ca"] == made["ca"]
 
 
+def test_an_offer_that_is_too_old_for_the_hosts_clock_is_told_apart(made):
+    """The host's clock is a year ahead: every new one would be refused for the same reason."""
+    asked = wanted({"ca": made["ca"]}, 365, offers={"server": made["server"]})
+    assert asked["server"]["ended"] and asked["server"]["now"] == int(NOW.timestamp()) + 365 * DAY
+    said = ingress_offer.clocks(asked)
+    assert said.startswith("server: a certificate that was made just now does not hold long enough for the host, whose")
+    assert (
+        "clock says 2027-11-23 12:00 UTC; that of this computer says 20" in said and "timedatectl set-ntp true" in said
+    )
+    # Others, for which another offer helps.
+    others = certificates.issue(wanted({}), NOW)
+    for asked in (wanted({}), wanted(made, 320), wanted({"ca": made["ca"]}, offers=others)):
+        assert ingress_offer.clocks(asked) == ""
+
+
 def test_the_pair_is_one_that_clients_accept(made, tmp_path):
     """Read by OpenSSL, as a server and as a client would."""
     (tmp_path / "pair.pem").write_text(made["server"])
@@ -142,7 +157,8 @@ def test_a_given_certificate_is_read(made):
     given = certificates.read(chain, key)
     assert given.covers("sonarr.home.example.org") and given.covers("home.example.org")
     assert not given.covers("a.b.home.example.org") and not given.covers("example.org")
-    assert given.days_left(NOW) == 397
+    assert given.days_left(NOW) == 397 and given.holds_yet(NOW)
+    assert not given.holds_yet(NOW - datetime.timedelta(days=2))
     private = serialization.load_pem_private_key(key.encode(), None)
     locked = private.private_bytes(
         serialization.Encoding.PEM,

@@ -231,6 +231,27 @@ def test_a_host_whose_holds_never_settle_is_an_error(run):
     assert done.result["failed"] and "lidarr" in done.result["msg"]
 
 
+def test_a_host_whose_clock_is_years_ahead_is_told_so_at_once(run):
+    """It refuses every certificate that is made for it."""
+    tls = {"mediastack_profiles": ["proxy"], "mediastack_domain": "home.example.org"}
+
+    def answer(arguments):
+        from ansible_collections.homelab.mediastack.plugins.module_utils import certificate_terms
+
+        specs = json.loads(arguments["bundle"])["secrets"]
+        try:
+            certificate_terms.settle(specs, {}.get, 4102444800)
+        except certificate_terms.CertificatesDue as due:
+            return {"issue": due.wanted}
+        return {}
+
+    done = run(answer=answer, **tls)
+    assert len(done.calls) == 2 and done.result["failed"]
+    said = done.result["msg"]
+    assert said.startswith("ingress_ca, ingress_certificate: a certificate that was made just now does not hold long")
+    assert "clock says 2100-01-01 00:00 UTC" in said and "timedatectl set-ntp true" in said
+
+
 @pytest.mark.parametrize(("verb", "state"), [("stop", "stopped"), ("restart", "restarted")])
 def test_stop_and_restart_render_nothing(run, verb, state):
     done = run({"verb": verb}, {"service": "sonarr,radarr"})

@@ -186,12 +186,53 @@ def test_given_certificates_reach_traefik_as_files(tmp_path_factory, bundle):
     assert not [entry for entry in found["files"] if key.splitlines()[1] in entry["content"]]
 
 
+def given_for(*names):
+    from ansible_collections.homelab.mediastack.plugins.plugin_utils import certificates
+
+    spec, server = {"kind": "ca", "names": [DOMAIN]}, {"kind": "server", "ca": "ca", "names": list(names)}
+    text = certificates.issue({"ca": {"spec": spec, "ca": None}, "own": {"spec": server, "ca": None}})["own"]
+    cut = text.index("-----BEGIN PRIVATE KEY-----")
+    return {"mediastack_tls": "files", "mediastack_tls_cert": text[:cut], "mediastack_tls_key": text[cut:]}
+
+
+def test_a_given_certificate_that_leaves_a_route_out_is_refused(tmp_path):
+    world = world_of(tmp_path, mine=UI % "", moved=UI.replace("7000", "7001") % ", route: {name: other}")
+    given = {"mediastack_services": {"traefik": True}, "mediastack_domain": DOMAIN}
+    with pytest.raises(RenderError) as caught:
+        world.bundle(**given, **given_for(f"mine.{DOMAIN}"))
+    (said,) = [one for one in caught.value.problems if one.startswith("mediastack_tls_cert: ")]
+    assert f"is for mine.{DOMAIN}, and not for " in said and f"other.{DOMAIN}" in said and f"mine.{DOMAIN}," in said
+    everything = world.bundle(**given, **given_for(f"*.{DOMAIN}"))
+    names = [f"{rule.split('`')[1]}" for rule in hosts(everything).values()]
+    assert hosts(world.bundle(**given, **given_for(*names))) == hosts(everything)
+
+
+def test_proxies_in_front_are_trusted_only_where_they_are_named(bundle):
+    found = bundle(mediastack_tls="none", mediastack_trusted_proxies=["192.168.1.5", "172.28.0.0/24"])
+    assert [flag for flag in command(found) if "trustedips" in flag] == [
+        f"--entrypoints.{name}.forwardedheaders.trustedips=192.168.1.5/32,172.28.0.0/24" for name in ("web", "https")
+    ]
+    assert not [flag for flag in command(bundle()) if "forwardedheaders" in flag]
+
+
+def test_no_secret_of_the_inventory_takes_the_place_of_a_certificate(tmp_path):
+    issued = ", secrets: {own_ca: {issue: {kind: ca, names: [a.example], shown: /x}}}"
+    world = world_of(tmp_path, mine=UI % issued)
+    with pytest.raises(RenderError, match="mediastack_secrets: own_ca: is a certificate that the stack makes"):
+        world.bundle(mediastack_secrets={"own_ca": "x"})
+
+
 def test_acme_by_dns_gets_its_credentials_as_files(bundle):
     found = bundle(
         mediastack_tls="acme_dns",
         mediastack_acme_email="me@example.org",
         mediastack_acme_provider="cloudflare",
-        mediastack_acme_credentials={"CF_DNS_API_TOKEN": "t0ken$x", "AWS_SHARED_CREDENTIALS_FILE": "[default]\na = b"},
+        mediastack_acme_credentials={
+            "CF_DNS_API_TOKEN": "t0ken$x",
+            "AWS_SHARED_CREDENTIALS_FILE": "[default]\na = b",
+            "TRANSIP_PRIVATE_KEY_PATH": "a\nb",
+            "ACME_DNS_STORAGE_PATH": "/etc/traefik/mediastack/acme-dns.json",
+        },
     )
     begin = "--certificatesresolvers.mediastack.acme."
     assert {flag for flag in command(found) if flag.startswith(begin)} == {
@@ -202,6 +243,8 @@ def test_acme_by_dns_gets_its_credentials_as_files(bundle):
     environment = h.service(found, "traefik")["environment"]
     assert environment["CF_DNS_API_TOKEN_FILE"] == "/run/secrets/acme_cf_dns_api_token"
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/run/secrets/acme_aws_shared_credentials_file"
+    assert environment["TRANSIP_PRIVATE_KEY_PATH"] == "/run/secrets/acme_transip_private_key_path"
+    assert environment["ACME_DNS_STORAGE_PATH_FILE"] == "/run/secrets/acme_acme_dns_storage_path"
     assert found["secrets"]["acme_cf_dns_api_token"]["value"] == "t0ken$x"
     assert h.file(found, "secrets/acme_cf_dns_api_token")["mode"] == "0400"
     assert not [entry for entry in found["files"] if "t0ken" in entry["content"]]
@@ -218,7 +261,13 @@ def test_acme_by_http_asks_for_each_name(bundle):
         mediastack_tls="acme_http",
         mediastack_acme_email="me@example.org",
         mediastack_acme_server="https://acme.example/directory",
+        # One's own authority is trusted by its certificate; a DNS provider's credentials have no business here.
+        mediastack_acme_credentials={"LEGO_CA_CERTIFICATES": "a\nb\n", "CF_DNS_API_TOKEN": "x"},
     )
+    environment = h.service(found, "traefik")["environment"]
+    assert environment["LEGO_CA_CERTIFICATES"] == "/run/secrets/acme_lego_ca_certificates"
+    assert found["secrets"]["acme_lego_ca_certificates"]["value"] == "a\nb\n"
+    assert not [name for name in (*environment, *found["secrets"]) if "cf_dns" in name.lower()]
     assert "--certificatesresolvers.mediastack.acme.httpchallenge.entrypoint=web" in command(found)
     assert "--certificatesresolvers.mediastack.acme.caserver=https://acme.example/directory" in command(found)
     assert all(one["tls"] == {"certResolver": "mediastack"} for one in routes(found)["http"]["routers"].values())
