@@ -173,7 +173,7 @@ def test_only_files_of_their_own_hold_secrets(whole):
 # -- the long form -----------------------------------------------------------------------------------------------------
 
 PROFILES = ("music", "books", "jellyfin", "plex", "proxy", "dashboard", "auth", "transcoding")
-# Where which secret shows all the same, and nowhere else: docs/secrets.md, "Where a file is not enough"; what an image
+# Where which secret shows all the same, and nowhere else: docs/secrets.md, its part on variables; what an image
 # makes of a file is in the environment of its processes.
 VARIABLE = {"docker inspect", "docker compose", "environ of"}
 SHOWN = {
