@@ -17,6 +17,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils import (
     notifying,
     plan_model,
     settings,
+    settings_check,
 )
 
 VERB = "plan"
@@ -70,6 +71,10 @@ class ActionModule(deploy.ActionModule):
 
     def _plan(self, messages, task_vars):
         resolved = settings.resolve(task_vars, self._templar)
+        # What `site` refuses, it does not do.
+        refused = settings_check.open_files(task_vars, self._loader, resolved)
+        if refused:
+            raise settings.SettingsError(refused)
         # What is not asked for has its default.
         arguments = collections.defaultdict(lambda: None, _SITE)
         request, values = self._request(arguments, task_vars)

@@ -23,7 +23,7 @@ from .setting_sources import PREFIX
 LAB = PREFIX + "lab_images"
 VAULT, KEY = "the password of a vault", "an age key"
 # Not shown either, but no secret: certificates, a token that is good for minutes, and variables of any kind.
-_PUBLIC = frozenset(PREFIX + name for name in ("tls_cert", "vpn_openvpn_cert", "plex_claim", "env"))
+PUBLIC = frozenset(PREFIX + name for name in ("tls_cert", "vpn_openvpn_cert", "plex_claim", "env"))
 _ANSIBLES = frozenset(["groups", "group_names", "hostvars", "vars", "omit", "environment", "playbook_dir", "role_name"])
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # Of files beside the inventory: variables as the shell, Compose or this collection read them.
@@ -46,15 +46,15 @@ class Holder:
     Attributes:
         path: the file, with links followed.
         what: what stands in it, for people.
-        in_inventory: Ansible reads it, also when it is encrypted.
+        read_by_ansible: also when it is encrypted.
     """
 
     path: str
     what: str
-    in_inventory: bool = False
+    read_by_ansible: bool = False
 
 
-def problems(task_vars, loader, values, secret, vault_files=(), environ=None):
+def problems(task_vars, loader, values, secret, vault_files=(), environ=None, vars_files=()):
     """What is wrong, as sentences; empty where all is well or git is not there and modes are right.
 
     Parameters:
@@ -64,11 +64,13 @@ def problems(task_vars, loader, values, secret, vault_files=(), environ=None):
         secret: names of the settings that are secret.
         vault_files: files of vault passwords that this run uses.
         environ: the controller's environment.
+        vars_files: files of variables that are no part of the inventory.
     """
     if values.get(LAB):
         return []
-    names = _names(task_vars, [name for name in secret if name not in _PUBLIC])
-    holders = [holder for path in _vars_files(task_vars, loader) for holder in _in_vars(path, names)]
+    names = _names(task_vars, [name for name in secret if name not in PUBLIC])
+    files = dict.fromkeys([*_vars_files(task_vars, loader), *map(os.path.realpath, vars_files)])
+    holders = [holder for path in files for holder in _in_vars(path, names)]
     for base in inventory_files.base_directories(task_vars):
         holders += _beside(base)
     holders += [Holder(os.path.realpath(path), VAULT) for path in vault_files if _is_plain_file(path)]
@@ -83,13 +85,13 @@ def _sentences(holder, tracked):
     begin = f"{holder.path} holds {holder.what} in plain text"
     path = _quoted(holder.path)
     if holder.path in tracked:
-        way = f"ansible-vault encrypt {path}" if holder.in_inventory else f"git rm --cached {path}"
+        way = f"ansible-vault encrypt {path}" if holder.read_by_ansible else f"git rm --cached {path}"
         yield (
             f"{begin} and is tracked by git, so every clone has it. {way}, commit that, and give what was in it a new "
             "value: the history keeps the old one (docs/secrets.md)."
         )
     if _others_read(holder.path):
-        also = f", or better: ansible-vault encrypt {path}" if holder.in_inventory else ""
+        also = f", or better: ansible-vault encrypt {path}" if holder.read_by_ansible else ""
         yield f"{begin}, and every user of this machine can read it. chmod 600 {path}{also} (docs/secrets.md)."
 
 
@@ -166,7 +168,7 @@ def _in_vars(path, names):
         return []
     found = sorted(_plain_names(path, info.st_mtime_ns, info.st_size, names))
     what = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-    return [Holder(path, what, in_inventory=True)] if found else []
+    return [Holder(path, what, read_by_ansible=True)] if found else []
 
 
 @functools.lru_cache(maxsize=512)
@@ -180,8 +182,6 @@ def _plain_names(path, _changed, _size, names):
     # Most files have none; whoever has no secret in them does not pay for it.
     if data.startswith(inventory_files.VAULT_MARK) or not any(name.encode() in data for name in names):
         return frozenset()
-    if not path.endswith((".yml", ".yaml", ".json")) and "." in os.path.basename(path):
-        return frozenset(_of_lines(data, names))
     try:
         found = set(_of_node(yaml.compose(data.decode("utf-8"), Loader=_Loader), names))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):

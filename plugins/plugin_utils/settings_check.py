@@ -7,9 +7,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 
 from ansible import constants, context
+from ansible.parsing.quoting import unquote
 from ansible.utils.display import Display
+from ansible.utils.path import unfrackpath
 from ansible.utils.vars import load_extra_vars
 
 from . import catalogue, extra_vars, notify_rules, secret_files, service_files, settings
@@ -71,7 +74,7 @@ def check(verb, task_vars, templar, loader, names=None):
     if errors:
         return Checked(resolved, given, {"failed": True, "changed": False, "msg": _failure(errors)})
     _tell(resolved.notice, task_vars, given)
-    warnings = [*resolved.warnings, *given.messages, *_unused_hosts(task_vars, loader)]
+    warnings = [*resolved.warnings, *given.messages, *_unused_hosts(task_vars, loader), *_on_command_line(resolved)]
     return Checked(resolved, given, warnings=warnings)
 
 
@@ -81,7 +84,26 @@ def open_files(task_vars, loader, resolved):
     for identity in [*(context.CLIARGS.get("vault_ids") or ()), *(constants.DEFAULT_VAULT_IDENTITY_LIST or ())]:
         given.append(identity.partition("@")[2] or identity)
     files = dict.fromkeys(str(path) for path in given if path)
-    return secret_files.problems(task_vars, loader, resolved.values, resolved.secret, files, os.environ)
+    extra = extra_vars_files()
+    return secret_files.problems(task_vars, loader, resolved.values, resolved.secret, files, os.environ, extra)
+
+
+def extra_vars_files():
+    """The files that `-e @FILE` names, as Ansible finds them: from the directory in which it was started."""
+    given = [str(text) for text in context.CLIARGS.get("extra_vars") or () if str(text).startswith("@")]
+    return [unfrackpath(os.path.expanduser(unquote(text[1:])), follow=False) for text in given]
+
+
+def _on_command_line(resolved):
+    """A sentence for each secret setting that stands on the command line itself."""
+    words = [str(text) for text in context.CLIARGS.get("extra_vars") or () if not str(text).startswith("@")]
+    secret = sorted(set(resolved.secret) - secret_files.PUBLIC)
+    names = [name for name in secret if any(re.search(rf"\b{name}\b", text) for text in words)]
+    return [
+        f"{name} is on the command line: every user of this machine reads that with ps, and the shell keeps it in its "
+        "history. Put it into a file of the inventory, encrypted, or into one for -e @FILE (docs/secrets.md)."
+        for name in names
+    ]
 
 
 class _Names:

@@ -198,6 +198,27 @@ def test_without_kill_the_app_is_not_told_that_it_ends(tmp_path):
     assert "unable to signal the service" in box.logs()
 
 
+def test_tdarr_starts_as_linuxservers_base_does(tmp_path):
+    """Its image is made from that: user, umask, a key from a file; with the capabilities of its service file alone."""
+    key = tmp_path / "key"
+    key.write_text("tapi_of_a_file")
+    key.chmod(0o400)
+    for name in ("server", "configs", "logs"):
+        (tmp_path / name).mkdir()
+    mounts = [word for name in ("server", "configs", "logs") for word in ("-v", f"{tmp_path / name}:/app/{name}")]
+    options = [*mounts, "-v", f"{key}:/run/secrets/key:ro", "--security-opt", "no-new-privileges:true"]
+    env = {**IDS, "auth": "true", "FILE__seededApiKey": "/run/secrets/key"}
+    box = Box("tdarr", *options, *with_powers(*S6), env=env)
+    ask = functools.partial(box.ask, 8265, "GET", "/api/v2/get-nodes")
+    box.wait(lambda: ask()[0] == 401)
+    assert ask(headers={"x-api-key": "tapi_of_a_file"})[0] == 200
+    assert "tapi_" not in json.dumps(box.inspect(".Config"))
+    made = next((tmp_path / "configs").iterdir()).stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (1000, 1000, 0o664)
+    docker("stop", "--time", "20", box.name)
+    assert box.inspect(".State.ExitCode") == 0
+
+
 def test_gluetun_without_dac_override_knows_no_address():
     """As the real one, it goes on and stays without one."""
     box = Box("gluetun", *with_powers("NET_ADMIN", "NET_RAW", "CHOWN"), *TUN[2:], env=VPN)

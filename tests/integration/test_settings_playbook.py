@@ -152,3 +152,23 @@ def test_a_refused_command_line_is_told_once_and_stops_every_host(playbook):
 def test_nothing_fails_where_nothing_runs(playbook):
     code, output = playbook("--syntax-check", hosts="mediastack: {}")
     assert code == 0, output
+
+
+@pytest.mark.parametrize("book", ["play.yml", "plan"])
+def test_a_plain_secret_in_a_file_of_extra_variables_is_refused(playbook, tmp_path, book):
+    """Tracked by git; encrypted it is read and passes."""
+    path = tmp_path / "keys.yml"
+    path.write_text('mediastack_vpn_wireguard_private_key: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE="\n')
+    for words in (("init", "--quiet"), ("add", "keys.yml")):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    name = "homelab.mediastack.plan" if book == "plan" else str(tmp_path / book)
+    code, said = playbook("-e", f"@{path}", "--limit", "nas", book=name)
+    assert code == 2 and f"{path} holds mediastack_vpn_wireguard_private_key in plain text" in " ".join(said.split())
+    assert "AAE=" not in said
+    if book != "plan":
+        password = tmp_path / "password"
+        password.write_text("x")
+        vault = ["ansible-vault", "encrypt", "--vault-password-file", str(password), str(path)]
+        subprocess.run([pathlib.Path(sys.executable).with_name(vault[0]), *vault[1:]], check=True, capture_output=True)
+        code, said = playbook("-e", f"@{path}", "--limit", "nas", "--vault-password-file", str(password))
+        assert code == 0, said

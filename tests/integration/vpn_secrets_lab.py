@@ -108,9 +108,12 @@ class Secrets:
 
     def __init__(self):
         self._needles = {}
+        #: Every value of every name: one that is rotated counts twice.
+        self.values = set()
 
     def add(self, **values):
         """Look for these, too."""
+        self.values.update((name, value) for name, value in values.items() if value)
         for name, value in values.items():
             for written, how in spellings(value).items():
                 self._needles.setdefault(written, f"{name} {how}")

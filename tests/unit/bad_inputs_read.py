@@ -90,7 +90,7 @@ _SECRETS = {
     "tautulli_password": lambda read: _ini(read, "config:tautulli/config.ini")["General"]["http_password"],
     "sabnzbd_nzb_key": lambda read: _sabnzbd(read, "nzb_key"),
     "bazarr_api_key": lambda read: yaml.safe_load(read.files["config:bazarr/config/config.yaml"])["auth"]["apikey"],
-    "tdarr_api_key": lambda read: read.compose("tdarr")["environment"]["seededApiKey"].removeprefix("tapi_"),
+    "tdarr_api_key": lambda read: read.files["secrets/tdarr_api_key"].removeprefix("tapi_"),
     "gluetun_api_key": lambda read: _toml(read, "config:gluetun/auth/mediastack.toml")["roles"][0]["apikey"],
 }
 # Which app has the secret.

@@ -291,12 +291,10 @@ def test_what_single_images_need(everything):
 
 
 def test_credentials_are_files_and_show_in_no_environment(bundles):
-    # The vendors of these two take them from the environment only.
+    # authentik takes these two from the environment only.
     documented = {
         ("authentik-worker", "AUTHENTIK_BOOTSTRAP_PASSWORD"),
         ("authentik-worker", "AUTHENTIK_BOOTSTRAP_TOKEN"),
-        ("tdarr", "seededApiKey"),
-        ("tdarr-node", "apiKey"),
     }
     bundle = bundles(mediastack_profiles=ALL_PROFILES, mediastack_plex_claim="claim-1234567890abcdefghij", **VPN)
     found = set()
@@ -314,6 +312,9 @@ def test_credentials_are_files_and_show_in_no_environment(bundles):
     assert files["plex_claim"]["content"] == "@@mediastack:secret:plex_claim@@"
     assert "plex_claim" in compose(bundle)["plex"]["secrets"]
     assert environment(bundle, "plex")["FILE__PLEX_CLAIM"] == "/run/secrets/plex_claim"
+    assert files["tdarr_api_key"]["content"] == "tapi_@@mediastack:secret:tdarr_api_key@@"
+    assert environment(bundle, "tdarr")["FILE__seededApiKey"] == "/run/secrets/tdarr_api_key"
+    assert environment(bundle, "tdarr-node")["FILE__apiKey"] == "/run/secrets/tdarr_api_key"
 
 
 def test_no_password_is_handed_to_an_image_that_puts_it_on_a_command_line(everything):
@@ -371,7 +372,7 @@ def test_the_documented_exceptions_are_those_that_the_catalogue_has(everything):
         for key, value in (definition.get("environment") or {}).items()
         if "@@mediastack:secret:" in str(value)
     }
-    assert documented == shown and len(shown) == 4
+    assert documented == shown and len(shown) == 2
 
 
 def test_without_a_claim_token_plex_has_no_trace_of_one(everything):

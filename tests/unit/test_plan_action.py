@@ -107,6 +107,20 @@ def test_a_wrong_setting_and_a_wrong_extra_var_are_errors(look):
     assert result["args"] == {"output": "", "fail_on_drift": True}
 
 
+def test_what_site_refuses_to_carry_is_an_error(look, tmp_path):
+    """A file with a secret in plain text that everybody reads; its value is shown by nobody."""
+    tmp_path.chmod(0o755)
+    path = tmp_path / "hosts.yml"
+    path.write_text("mediastack: {hosts: {nas: {mediastack_secrets: {sonarr_api_key: not-to-be-shown}}}}\n")
+    path.chmod(0o644)
+    with mock.patch("ansible_collections.homelab.mediastack.plugins.plugin_utils.secret_files._others_read") as others:
+        others.side_effect = lambda name: name == str(path)
+        result, calls = look(ansible_inventory_sources=[str(path)])
+    assert calls == [] and result["plan"]["result"] == plan_model.ERROR
+    [message] = result["plan"]["messages"]
+    assert f"{path} holds mediastack_secrets in plain text, and every user" in message and "not-to-be" not in message
+
+
 # The report
 
 

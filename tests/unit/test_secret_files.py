@@ -45,7 +45,7 @@ class World:
         self.git("init", "--quiet")
         self.git("add", "--all")
 
-    def problems(self, vault_files=(), environ=None, lab=False, **variables):
+    def problems(self, vault_files=(), environ=None, lab=False, vars_files=(), **variables):
         task_vars = {
             "inventory_hostname": "nas",
             "group_names": ["mediastack"],
@@ -54,7 +54,7 @@ class World:
             **variables,
         }
         values = {"mediastack_lab_images": lab}
-        found = secret_files.problems(task_vars, DataLoader(), values, SECRET, vault_files, environ)
+        found = secret_files.problems(task_vars, DataLoader(), values, SECRET, vault_files, environ, vars_files)
         assert not any(VALUE in sentence for sentence in found)
         return found
 
@@ -151,6 +151,17 @@ def test_an_inventory_in_inis_form_counts(world):
     assert "every user" in world.problems(ansible_inventory_sources=[str(path)])[0]
     path.write_text(f"[mediastack]\nnas\n# {KEY}={VALUE}\n")
     assert world.problems(ansible_inventory_sources=[str(path)]) == []
+
+
+@pytest.mark.parametrize("name", ["keys.yml", "keys.json", "keys", "keys.vars"])
+def test_a_file_of_extra_variables_counts_wherever_it_lies(world, name):
+    path = world.write(f"elsewhere/{name}", f'{{"{KEY}": "{VALUE}"}}\n', 0o644)
+    world.track()
+    assert world.problems() == []
+    tracked, opened = world.problems(vars_files=[str(path), "/dev/null", str(world.path / "missing")])
+    assert tracked.startswith(f"{path} holds {KEY} in plain text and is tracked by git") and "every user" in opened
+    path.write_text(VAULT.encrypt(f"{KEY}: {VALUE}\n".encode()).decode())
+    assert world.problems(vars_files=[str(path)]) == []
 
 
 @pytest.mark.parametrize(
