@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -386,6 +387,16 @@ def test_the_real_deluge_takes_a_preset_password(tmp_path):
         return json.loads(text)["result"]
 
     assert login("wrong") is False
+    assert login("s3cret") is True
+
+    def daemon():
+        lines = docker("top", box.name, "-o", "pid,args").splitlines()
+        return next((int(line.split()[0]) for line in lines if "/deluged" in line), None)
+
+    # As s6 in the real image, which keeps both running.
+    first = box.wait(daemon)
+    os.kill(first, signal.SIGSEGV)
+    box.wait(lambda: daemon() not in (None, first))
     assert login("s3cret") is True
 
 

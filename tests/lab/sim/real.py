@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from . import core
 
@@ -31,14 +32,25 @@ class Real(core.App):
             sys.stdout.flush()
             os.execvpe(commands[0][0], commands[0], env)
         children = [subprocess.Popen(command, env=env) for command in commands]
+        stopping = []
 
         def stop(number, _frame):
+            stopping.append(number)
             for child in children:
                 child.send_signal(number)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        _pid, status = os.wait()
+        while True:
+            pid, status = os.wait()
+            if stopping or len(commands) == 1:
+                break
+            # s6 starts each of several services again, a second after it ended. It has to: on a busy machine, one start
+            # of deluged in sixty ends with SIGSEGV.
+            time.sleep(1)
+            for number, child in enumerate(children):
+                if child.pid == pid:
+                    children[number] = subprocess.Popen(commands[number], env=env)
         stop(signal.SIGTERM, None)
         for child in children:
             try:
