@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
         return (
             names,
             {
-                "services": {name: _service(name, rendered["services"]) for name in wanted},
+                "services": {name: _service(name, rendered) for name in wanted},
                 "secrets": rendered["secrets"],
                 "presets": [preset for preset in rendered["presets"] if preset["service"] in wanted],
             },
@@ -103,10 +103,11 @@ def _wanted(services, names, named):
     return shown or chosen
 
 
-def _service(name, services):
-    service = services[name]
+def _service(name, rendered):
+    services = rendered["services"]
+    service, url = services[name], rendered["routes"].get(name, {}).get("url", "")
     ports = [port for one in services.values() for port in one["ports"] if port["service"] == name]
-    return {**{key: service[key] for key in ("title", "login", "wiring", "config_dir")}, "ports": ports}
+    return {**{key: service[key] for key in ("title", "login", "wiring", "config_dir")}, "ports": ports, "url": url}
 
 
 def _write(text):

@@ -54,7 +54,6 @@ class ActionModule(ActionBase):
         values = settings.resolve(task_vars, self._templar).values
         arguments.setdefault("project_name", values["mediastack_project_name"])
         arguments.setdefault("project_path", bundle.paths_of(values)["project"])
-        arguments.setdefault("domain", values["mediastack_domain"])
         arguments.setdefault("timeout", values["mediastack_health_timeout"])
         if "services" in arguments:
             return
@@ -62,17 +61,18 @@ class ActionModule(ActionBase):
         rendered = renderer.bundle(values, task_vars, self._templar, renderer.select(values))
         opened = set(values["mediastack_open_uis"])
         arguments["services"] = [
-            _service(service, rendered["services"][service["name"]], opened)
+            _service(service, rendered["services"][service["name"]], rendered["routes"].get(service["name"]), opened)
             for service in bundle.health_services(rendered)
         ]
 
 
-def _service(service, rendered, opened):
+def _service(service, rendered, route, opened):
     """An entry of the module's `services`: no name of a user, no password."""
     return {
         **{key: service[key] for key in ("name", "title", "holder", "ports")},
         "login": {key: value for key, value in (rendered["login"] or {}).items() if key in ("kind", "closed")},
         "opened": not opened.isdisjoint((service["name"], rendered["app"])),
+        "route": {key: route[key] for key in ("host", "path")} if route else None,
         "proxy": (rendered["wiring"] or {}).get("kind") in PROXIES,
     }
 

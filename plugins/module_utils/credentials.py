@@ -28,7 +28,7 @@ WITHOUT = {
 def read(project_path, services, secrets, all_presets):
     """One entry for each of `services`: {name, title, urls, user, password, api_key, others, note, missing}.
 
-    `services`: name → {title, login, wiring, config_dir, ports}; `secrets`: the bundle's, `all_presets` too. What is
+    `services`: name → {title, login, wiring, config_dir, ports, url}; `secrets`: the bundle's, `all_presets` too. What is
     not known is None; `others`: further users and their first passwords; `note` says why there is no password;
     `missing`: there should be one, and there is none yet. FileError when something of ours cannot be read.
     """
@@ -103,12 +103,19 @@ class _Host:
         return not presets.plan([wanted], self._store.tokens({secret: password}))
 
     def _urls(self, service):
-        found = []
+        """Where people open it: behind the reverse proxy first, and then where the network reaches it past that."""
+        route = service.get("url")
+        found = [route] if route else []
         for port in service.get("ports") or []:
             if port["name"] == "web":
                 addresses = port["addresses"] or bind_address.resolve(self._path, [])[0]
-                found += ["http://%s:%d" % (_host(address), port["port"]) for address in addresses]
+                addresses = [_host(address) for address in addresses]
+                found += ["http://%s:%d" % (at, port["port"]) for at in addresses if not (route and _is_loopback(at))]
         return found
+
+
+def _is_loopback(host):
+    return host.startswith("127.") or host == "[::1]"
 
 
 def _host(address):

@@ -35,9 +35,14 @@ class Verdict(NamedTuple):
 
 
 def requests_of(service):
-    """What is asked of a service's UI: `login.closed` of its service file, else its front page; a list of maps."""
-    closed = ((service or {}).get("login") or {}).get("closed") or [FRONT_PAGE]
-    return [{"path": one} if isinstance(one, str) else one for one in closed]
+    """What is asked of a service's UI: `login.closed` of its service file, else its front page; a list of maps.
+
+    `below` of the service stands before each path.
+    """
+    service = service or {}
+    closed = (service.get("login") or {}).get("closed") or [FRONT_PAGE]
+    requests = [{"path": one} if isinstance(one, str) else one for one in closed]
+    return [dict(one, path=service.get("below", "") + one["path"]) for one in requests]
 
 
 def login(requests, answers):

@@ -13,34 +13,29 @@ NOBODY = (404, 421)
 REMEDY = "take its route out of the proxy, or put a login in front of it"
 
 
-def places(services, rows, visited, domain):
+def places(services, rows, visited):
     """What to visit by name: [(row of the proxy, place for exposure_probe)], a place also with `service`.
 
+    Its entry, that is, with `below`: what its addresses begin with there.
+
     Args:
-        services: entries of the module's `services`; `proxy` says which one is the reverse proxy.
+        services: entries of the module's `services`; `proxy` says which one is the reverse proxy, `route` where it
+            serves another.
         rows: rows of what is on the network.
         visited: the places of these, in their order.
-        domain: below which each UI has the name of its service; empty: none has.
     """
     proxies = {service["name"] for service in services if service.get("proxy")}
     found = []
-    for row, place in zip(rows, visited) if domain else ():
+    for row, place in zip(rows, visited):
         if row.service not in proxies or row.listener.name not in (exposure_judge.WEB, TLS):
             continue
         for service in services:
-            if service["name"] not in proxies and has_ui(service):
-                named = {"service": service["name"], "host": "%s.%s" % (service["name"], domain)}
-                more = {"tls": row.listener.name == TLS, "requests": exposure_judge.requests_of(service)}
-                found.append((row, {**place, **named, **more}))
+            route = service.get("route")
+            if route:
+                behind = dict(service, below=route.get("path") or "")
+                more = {"service": behind, "host": route["host"], "tls": row.listener.name == TLS}
+                found.append((row, {**place, **more, "requests": exposure_judge.requests_of(behind)}))
     return found
-
-
-def has_ui(service):
-    """Whether there is something for people to open."""
-    kind = (service.get("login") or {}).get("kind")
-    return kind != exposure_judge.NO_UI and any(
-        port["name"] == exposure_judge.WEB for port in service.get("ports") or []
-    )
 
 
 def is_front(row, service, seen):

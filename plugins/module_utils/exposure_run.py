@@ -53,8 +53,6 @@ class Ask(NamedTuple):
     project_path: str
     timeout: float = 10
     allow_open: bool = False
-    #: Below which the reverse proxy serves a UI as `<service>.<domain>`; empty: no such names are tried.
-    domain: str = ""
 
 
 class Row:
@@ -162,7 +160,7 @@ class Exposure:
             if row not in public and self._may_try(row):
                 shut.append(row)
                 tries.append({"address": lan, "port": row.listener.port, "requests": []})
-        routes = exposure_routes.places(self.ask.services, public, places, self.ask.domain)
+        routes = exposure_routes.places(self.ask.services, public, places)
         timeout = self.ask.timeout
         asked = places + tries + [place for _row, place in routes]
         seen = near.run(exposure_probe.look, asked, timeout, deadline=timeout + GRACE)
@@ -176,7 +174,7 @@ class Exposure:
         """A row for each UI that the reverse proxy serves by its name."""
         for (row, place), one in zip(routes, seen):
             if exposure_routes.is_route(one):
-                service = self._services[place["service"]]
+                service = place["service"]
                 listener = row.listener._replace(service=service["name"], name=exposure_judge.WEB)
                 verdict = exposure_judge.judge(listener, service, one, self.ask.allow_open)
                 if verdict.state == FAILED:
@@ -184,7 +182,7 @@ class Exposure:
                 elif verdict.state == INCONCLUSIVE and not self._runs(service["name"]):
                     # The proxy's page says that nobody answers.
                     verdict = self._down(service["name"])
-                self.routes.append(Row(listener._replace(name=place["host"]), verdict, NETWORK))
+                self.routes.append(Row(listener._replace(name=place["host"] + service["below"]), verdict, NETWORK))
 
     def _place(self, row, address):
         requests = exposure_judge.requests_of(self._services.get(row.service))

@@ -223,7 +223,7 @@ def row(service, host, status, message, container=None, latency_ms=None, url="")
         "latency_ms": latency_ms,
         "container": container.name if container else None,
         "image": container.requested_image if container else service.get("image"),
-        "url": url or service.get("url") or None,
+        "url": service.get("url") or url or None,
     }
     runs = container.labels.get(RUNS_LABEL) if container else None
     if runs:

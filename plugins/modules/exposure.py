@@ -47,6 +47,11 @@ options:
         description: Whether C(mediastack_open_uis) names it.
         type: bool
         default: false
+      route:
+        description:
+          - Where the reverse proxy serves it, C(host) and C(path), which may be empty. It is tried there, at the proxy's
+            ports. Run as a task, the default is the route that C(site) writes.
+        type: dict
       proxy:
         description: Whether it is the reverse proxy, whose ports lead to other services by name.
         type: bool
@@ -55,12 +60,6 @@ options:
     description: Whether a web interface without a login passes where O(services[].opened).
     type: bool
     default: false
-  domain:
-    description:
-      - Domain below which the reverse proxy serves the web interface of a service by the service's name. Each such name
-        is tried at its ports. Run as a task, the default is C(mediastack_domain).
-    type: str
-    default: ""
   fail:
     description: Whether the task fails unless everything passed.
     type: bool
@@ -185,6 +184,7 @@ SERVICE_OPTIONS = {
     "ports": {"type": "list", "elements": "dict"},
     "login": {"type": "dict"},
     "opened": {"type": "bool", "default": False},
+    "route": {"type": "dict"},
     "proxy": {"type": "bool", "default": False},
 }
 
@@ -196,7 +196,6 @@ def main():
         argument_spec={
             "services": {"type": "list", "elements": "dict", "options": SERVICE_OPTIONS},
             "allow_open": {"type": "bool", "default": False},
-            "domain": {"type": "str", "default": ""},
             "fail": {"type": "bool", "default": True},
             "project_name": {"type": "str"},
             "project_path": {"type": "path"},
@@ -210,7 +209,7 @@ def main():
             module.fail_json(msg="%s is not given" % name)
     if given["timeout"] <= 0:
         module.fail_json(msg="timeout is %g: it must be more than 0 seconds" % given["timeout"])
-    names = ("services", "project_name", "project_path", "timeout", "allow_open", "domain")
+    names = ("services", "project_name", "project_path", "timeout", "allow_open")
     look = exposure_run.Exposure(exposure_run.Ask(**{name: given[name] for name in names}), Docker())
     error = None
     try:

@@ -55,7 +55,7 @@ options:
         type: list
         elements: dict
       url:
-        description: Address of its web interface for people.
+        description: Address of its web interface for people, through a reverse proxy; without it, the one published.
         type: str
       app:
         description:

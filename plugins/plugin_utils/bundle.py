@@ -138,6 +138,7 @@ def build(catalogue, stack, settings, render_env):
         ],
         "presets": all_presets,
         "services": services,
+        "routes": ingress.addresses(routes, catalogue.services, settings),
         "extra_compose_files": settings["mediastack_compose_files"],
         "boot_repair": settings["mediastack_boot_repair"],
         "backup": {name: settings[f"mediastack_backup_{name}"] for name in ("timer", "time", "target", "recipients")},
@@ -180,7 +181,7 @@ def health_services(bundle):
                 for port in bundle["services"][owner]["ports"]
                 if port["service"] == name
             ],
-            "url": "",
+            "url": bundle["routes"].get(name, {}).get("url", ""),
         }
         for name, service in bundle["services"].items()
     ]

@@ -18,8 +18,9 @@ PAGES = "traefik-pages"
 IDENTITY_APP = "authentik"
 IDENTITY = "authentik-server"
 NO_DOMAIN = (
-    "Traefik has no routes: set mediastack_domain, such as home.example.org, and each web interface has one "
-    "(docs/ingress.md)"
+    "Traefik has no routes, and behind it web interfaces listen on 127.0.0.1 unless mediastack_bind_addresses says "
+    "where: set mediastack_domain, such as home.example.org, and each has a route (docs/ingress.md), or take proxy out "
+    "of mediastack_profiles"
 )
 NO_TLS = (
     "mediastack_tls is none: passwords for the apps cross the network in the clear, unless something before Traefik "
@@ -137,6 +138,21 @@ def find(services, definitions, overrides, settings):
     if cut_off:
         messages.append(f"{', '.join(cut_off)}: no route, for they are not in the stack's network")
     return routes, messages
+
+
+def addresses(routes, services, settings):
+    """What a browser is given: service → `{host, path, url}`; *routes* of `find`, the others as there."""
+    scheme, usual = ("http", 80) if settings["mediastack_tls"] == "none" else ("https", 443)
+    port = port_of(services, settings) if routes else usual
+    suffix = "" if port == usual else f":{port}"
+    return {
+        route.service: {
+            "host": route.host,
+            "path": route.path,
+            "url": f"{scheme}://{route.host}{suffix}{route.path}/",
+        }
+        for route in routes
+    }
 
 
 def port_of(services, settings):

@@ -14,7 +14,7 @@ from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import R
 
 DOCUMENTED = {
     "schema", "project", "identity", "timezone", "paths", "bind_addresses", "lab_images", "vpn", "gpu", "secrets",
-    "directories", "files", "presets", "services", "extra_compose_files", "boot_repair", "backup", "messages",
+    "directories", "files", "presets", "services", "routes", "extra_compose_files", "boot_repair", "backup", "messages",
 }  # fmt: skip
 
 

@@ -36,13 +36,14 @@ class Host:
     def made(self):
         return self.write("manifest.json", {"directories": {str(self.config): [0, 0, 0]}})
 
-    def entry(self, kind, presets=(), secrets=None, **login):
+    def entry(self, kind, presets=(), secrets=None, more=None, **login):
         service = {
             "title": "App",
             "login": {"kind": kind, "username": "admin", "password": "app_password", **login},
             "wiring": None,
             "config_dir": str(self.config),
             "ports": [{"name": "web", "port": 80, "addresses": ["10.0.0.5", "::1"]}],
+            **(more or {}),
         }
         (found,) = credentials.read(str(self.path), {"app": service}, secrets or SECRETS, list(presets))
         return found
@@ -63,6 +64,20 @@ def test_what_we_made_is_shown_with_its_address_and_key(host):
     assert (entry["user"], entry["password"], entry["api_key"]) == ("admin", "secret", "key")
     assert entry["urls"] == ["http://10.0.0.5:80", "http://[::1]:80"]
     assert (entry["note"], entry["missing"]) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "urls"),
+    [
+        (["127.0.0.1", "::1"], ["https://app.example.org/"]),
+        (["10.0.0.5"], ["https://app.example.org/", "http://10.0.0.5:80"]),
+    ],
+)
+def test_behind_the_proxy_it_is_the_proxys_address_that_is_shown(host, addresses, urls):
+    """127.0.0.1 leads nobody anywhere who can open the name."""
+    ports = [{"name": "web", "port": 80, "addresses": addresses}]
+    entry = host.stored(app_password="secret").entry("env", more={"url": "https://app.example.org/", "ports": ports})
+    assert entry["urls"] == urls
 
 
 def test_further_users_have_first_passwords_of_their_own(host):

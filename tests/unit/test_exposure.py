@@ -226,18 +226,21 @@ def test_each_web_interface_is_asked_for_by_its_name_at_the_proxy():
     web = [entry("web", 1, 1)]
     services = [
         {"name": "front", "login": {"kind": "no_ui"}, "ports": web, "proxy": True},
-        films(ports=web),
+        films(ports=web, route={"host": "kino.example.org", "path": ""}),
+        {"name": "below", "login": {"closed": ["/api"]}, "ports": web, "route": {"host": "example.org", "path": "/x"}},
         {"name": "worker", "login": {"kind": "no_ui"}, "ports": web},
         {"name": "bare", "login": {"kind": "none"}, "ports": []},
     ]
     rows = [Row("front", "web"), Row("front", "https"), Row("front", "ping"), Row("films", "web")]
     visited = [{"address": "192.168.1.10", "port": number, "requests": []} for number in range(4)]
-    found = exposure_routes.places(services, rows, visited, "example.org")
-    assert [(place["service"], place["host"], place["port"], place["tls"]) for _row, place in found] == [
-        ("films", "films.example.org", 0, False),
-        ("films", "films.example.org", 1, True),
+    found = exposure_routes.places(services, rows, visited)
+    assert [(place["service"]["name"], place["host"], place["port"], place["tls"]) for _row, place in found] == [
+        ("films", "kino.example.org", 0, False),
+        ("below", "example.org", 0, False),
+        ("films", "kino.example.org", 1, True),
+        ("below", "example.org", 1, True),
     ]
-    assert exposure_routes.places(services, rows, visited, "") == []
+    assert found[1][1]["requests"] == exposure_judge.requests_of(found[1][1]["service"]) == [{"path": "/x/api"}]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import render_harness as h
 import yaml
 
+from ansible_collections.homelab.mediastack.plugins.plugin_utils.bundle import health_services
 from ansible_collections.homelab.mediastack.plugins.plugin_utils.errors import RenderError
 
 DOMAIN = "home.example.org"
@@ -101,6 +102,32 @@ def test_an_app_is_asked_how_it_is_by_the_name_that_it_takes(bundle):
     assert f"homepage.{DOMAIN}" in allowed
 
 
+@pytest.mark.parametrize(
+    ("tls", "ports", "shown"),
+    [
+        ("internal", {}, "https://{}/"),
+        ("internal", {"https": 8443}, "https://{}:8443/"),
+        ("none", {"https": 8443}, "http://{}/"),
+        ("none", {"web": 8081}, "http://{}:8081/"),
+    ],
+)
+def test_where_people_open_it(bundle, tls, ports, shown):
+    """`status` and `credentials` show it, `exposure` asks there, and Homepage takes the port in the Host header."""
+    made = bundle(mediastack_tls=tls, mediastack_ports={"traefik": ports})
+    name = f"homepage.{DOMAIN}"
+    assert made["routes"]["homepage"] == {"host": name, "path": "", "url": shown.format(name)}
+    assert {route["host"] for route in made["routes"].values()} == {rule.split("`")[1] for rule in hosts(made).values()}
+    allowed = h.service(made, "homepage")["environment"]["HOMEPAGE_ALLOWED_HOSTS"].split(",")
+    assert shown.format(name).split("/")[2] in allowed
+    urls = {service["name"]: service["url"] for service in health_services(made)}
+    assert urls["homepage"] == shown.format(name) and urls["gluetun"] == ""
+
+
+def test_by_path_it_is_below_it(bundle):
+    made = bundle(mediastack_ingress_style="path")["routes"]["sonarr"]
+    assert made == {"host": DOMAIN, "path": "/sonarr", "url": f"https://{DOMAIN}/sonarr/"}
+
+
 def test_every_app_has_a_page_that_names_it(bundle):
     found = routes(bundle())["http"]
     for name, router in found["routers"].items():
@@ -148,7 +175,7 @@ def test_without_a_domain_traefik_has_no_routes_and_it_is_said(bundle):
     assert routes(found) == {}
     assert not [name for name in found["secrets"] if name.startswith("ingress")]
     assert not any("redirections" in flag for flag in command(found))
-    assert any(message.startswith("Traefik has no routes: set mediastack_domain") for message in found["messages"])
+    assert any(message.startswith("Traefik has no routes, and behind it web interfaces listen on 127.0.0.1") for message in found["messages"])
 
 
 def test_without_the_proxy_there_is_nothing_of_it(bundle):
