@@ -28,8 +28,8 @@ WITHOUT = {
 def read(project_path, services, secrets, all_presets):
     """One entry for each of `services`: {name, title, urls, user, password, api_key, others, note, missing}.
 
-    `services`: name → {title, login, wiring, config_dir, ports, url}; `secrets`: the bundle's, `all_presets` too. What is
-    not known is None; `others`: further users and their first passwords; `note` says why there is no password;
+    `services`: name → {title, login, wiring, config_dir, ports, url}; `secrets`: the bundle's, `all_presets` too.
+    What is not known is None; `others`: further users and their first passwords; `note` says why there is no password;
     `missing`: there should be one, and there is none yet. FileError when something of ours cannot be read.
     """
     host = _Host(project_path, secrets, all_presets)

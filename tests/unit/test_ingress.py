@@ -175,7 +175,8 @@ def test_without_a_domain_traefik_has_no_routes_and_it_is_said(bundle):
     assert routes(found) == {}
     assert not [name for name in found["secrets"] if name.startswith("ingress")]
     assert not any("redirections" in flag for flag in command(found))
-    assert any(message.startswith("Traefik has no routes, and behind it web interfaces listen on 127.0.0.1") for message in found["messages"])
+    (said,) = [message for message in found["messages"] if message.startswith("Traefik has no routes")]
+    assert "web interfaces listen on 127.0.0.1" in said and "set mediastack_domain" in said
 
 
 def test_without_the_proxy_there_is_nothing_of_it(bundle):
