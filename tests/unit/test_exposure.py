@@ -210,7 +210,7 @@ def test_a_visit_follows_redirects_as_long_as_they_stay(page):
     front, away, who, post = seen["answers"]
     assert (front["status"], front["hops"]) == (200, ["/start", "login?returnUrl=%2F"])
     assert (away["status"], away["hops"]) == (302, ["http://elsewhere.example/x"])
-    assert who["body"] == f"127.0.0.1:{page}" and named["answers"][2]["body"] == "films.example.org"
+    assert who["body"] == f"127.0.0.1:{page}" and named["answers"][2]["body"] == f"films.example.org:{page}"
     assert post["body"] == "application/json {}"
     assert exposure_judge.login(requests[:1], [front]) == (ASKED, "/ leads to login?returnUrl=%2F")
 
