@@ -72,7 +72,7 @@ def _service(service, rendered, route, opened):
         **{key: service[key] for key in ("name", "title", "holder", "ports")},
         "login": {key: value for key, value in (rendered["login"] or {}).items() if key in ("kind", "closed")},
         "opened": not opened.isdisjoint((service["name"], rendered["app"])),
-        "route": {key: route[key] for key in ("host", "path")} if route else None,
+        "route": {key: route[key] for key in ("host", "path", "strip")} if route else None,
         "proxy": (rendered["wiring"] or {}).get("kind") in PROXIES,
     }
 

@@ -37,10 +37,12 @@ class Verdict(NamedTuple):
 def requests_of(service):
     """What is asked of a service's UI: `login.closed` of its service file, else its front page; a list of maps.
 
-    `below` of the service stands before each path.
+    Behind a proxy `below` of the service stands before each path of `login.closed`, `front` before that of the page.
     """
     service = service or {}
-    closed = (service.get("login") or {}).get("closed") or [FRONT_PAGE]
+    closed = (service.get("login") or {}).get("closed")
+    if not closed:
+        return [dict(FRONT_PAGE, path=service.get("front", "") + FRONT_PAGE["path"])]
     requests = [{"path": one} if isinstance(one, str) else one for one in closed]
     return [dict(one, path=service.get("below", "") + one["path"]) for one in requests]
 

@@ -16,7 +16,7 @@ REMEDY = "take its route out of the proxy, or put a login in front of it"
 def places(services, rows, visited):
     """What to visit by name: [(row of the proxy, place for exposure_probe)], a place also with `service`.
 
-    Its entry, that is, with `below`: what its addresses begin with there.
+    Its entry, that is, with `front`, what its addresses begin with there, and `below`, what of that it does not know.
 
     Args:
         services: entries of the module's `services`; `proxy` says which one is the reverse proxy, `route` where it
@@ -32,7 +32,9 @@ def places(services, rows, visited):
         for service in services:
             route = service.get("route")
             if route:
-                behind = dict(service, below=route.get("path") or "")
+                path = route.get("path") or ""
+                # An app that knows its path has it in `login.closed` already.
+                behind = dict(service, front=path, below=path if route.get("strip") else "")
                 more = {"service": behind, "host": route["host"], "tls": row.listener.name == TLS}
                 found.append((row, {**place, **more, "requests": exposure_judge.requests_of(behind)}))
     return found

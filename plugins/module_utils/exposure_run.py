@@ -182,7 +182,7 @@ class Exposure:
                 elif verdict.state == INCONCLUSIVE and not self._runs(service["name"]):
                     # The proxy's page says that nobody answers.
                     verdict = self._down(service["name"])
-                self.routes.append(Row(listener._replace(name=place["host"] + service["below"]), verdict, NETWORK))
+                self.routes.append(Row(listener._replace(name=place["host"] + service["front"]), verdict, NETWORK))
 
     def _place(self, row, address):
         requests = exposure_judge.requests_of(self._services.get(row.service))

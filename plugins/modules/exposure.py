@@ -49,8 +49,9 @@ options:
         default: false
       route:
         description:
-          - Where the reverse proxy serves it, C(host) and C(path), which may be empty. It is tried there, at the
-            proxy's ports. Run as a task, the default is the route that C(site) writes.
+          - Where the reverse proxy serves it, C(host), C(path), which may be empty, and C(strip), whether the app knows
+            nothing of the path. It is tried there, at the proxy's ports. Run as a task, the default is the route that
+            C(site) writes.
         type: dict
       proxy:
         description: Whether it is the reverse proxy, whose ports lead to other services by name.

@@ -141,7 +141,7 @@ def find(services, definitions, overrides, settings):
 
 
 def addresses(routes, services, settings):
-    """What a browser is given: service → `{host, path, url}`; *routes* of `find`, the others as there."""
+    """What a browser is given: service → `{host, path, strip, url}`; *routes* of `find`, the others as there."""
     scheme, usual = ("http", 80) if settings["mediastack_tls"] == "none" else ("https", 443)
     port = port_of(services, settings) if routes else usual
     suffix = "" if port == usual else f":{port}"
@@ -149,6 +149,7 @@ def addresses(routes, services, settings):
         route.service: {
             "host": route.host,
             "path": route.path,
+            "strip": route.strip,
             "url": f"{scheme}://{route.host}{suffix}{route.path}/",
         }
         for route in routes

@@ -51,6 +51,7 @@ PORTS.update(
 ALWAYS = ("bazarr", "flaresolverr", "prowlarr", "qbittorrent", "radarr", "sabnzbd", "sonarr", "unpackerr")
 
 
+DOMAIN = "home.example.org"
 ROUTES = """
 http:
   routers:
@@ -210,3 +211,37 @@ def test_every_app_asks_for_its_login(directory):
         if name == "web":
             expected = ("this host", "-") if service in here else ("network", "asked")
             assert (row["reached"], row["login"]) == expected, row
+
+
+@pytest.mark.long
+def test_every_route_of_the_proxy_asks_for_a_login(directory):
+    lan = bind_address.default_address()
+    apps = [*(name for name in ALWAYS if name not in ("flaresolverr", "unpackerr")), "jellyfin", "seerr", "homepage"]
+    stack = directory(
+        mediastack_profiles=["jellyfin", "proxy", "dashboard-alt", "auth"],
+        mediastack_services={},
+        mediastack_vpn_enabled=False,
+        mediastack_domain=DOMAIN,
+    )
+    stack.play("site", timeout=900)
+    assert_asked(assert_clean(stack), lan, "https", {name: f"{name}.{DOMAIN}" for name in apps})
+
+    # Those that know no path keep a name; without authentik it is Traefik who asks for the apps that have no login.
+    stack.set(mediastack_profiles=["jellyfin", "proxy", "dashboard-alt"], mediastack_ingress_style="path")
+    stack.play("site")
+    named_ones = ("bazarr", "jellyfin", "seerr", "homepage")
+    places = {name: f"{name}.{DOMAIN}" if name in named_ones else f"{DOMAIN}/{name}" for name in apps}
+    assert_asked(assert_clean(stack), lan, "https", places)
+
+    stack.set(mediastack_ingress_style="host", mediastack_tls="none")
+    stack.play("site")
+    assert_asked(assert_clean(stack), lan, "web", {name: f"{name}.{DOMAIN}" for name in apps})
+
+
+def assert_asked(seen, address, entry, places):
+    """Every route of the collection was asked for at the port that serves it, and asks for a login."""
+    routes = {key: row for key, row in seen.items() if DOMAIN in row["name"]}
+    assert routes.keys() - {("authentik-server", f"authentik.{DOMAIN}")} == set(places.items())
+    for row in routes.values():
+        found = (row["address"], row["port"], row["reached"], row["login"])
+        assert found == (address, PORTS["traefik"][entry], "network", "asked"), row

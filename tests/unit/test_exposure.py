@@ -224,10 +224,13 @@ class Row:
 
 def test_each_web_interface_is_asked_for_by_its_name_at_the_proxy():
     web = [entry("web", 1, 1)]
+    below = {"host": "example.org"}
     services = [
         {"name": "front", "login": {"kind": "no_ui"}, "ports": web, "proxy": True},
         films(ports=web, route={"host": "kino.example.org", "path": ""}),
-        {"name": "below", "login": {"closed": ["/api"]}, "ports": web, "route": {"host": "example.org", "path": "/x"}},
+        {"name": "below", "ports": web, "login": {"closed": ["/x/api"]}, "route": {**below, "path": "/x"}},
+        {"name": "cut", "ports": web, "login": {"closed": ["/api"]}, "route": {**below, "path": "/y", "strip": True}},
+        {"name": "page", "ports": web, "login": {}, "route": {**below, "path": "/z"}},
         {"name": "worker", "login": {"kind": "no_ui"}, "ports": web},
         {"name": "bare", "login": {"kind": "none"}, "ports": []},
     ]
@@ -237,10 +240,21 @@ def test_each_web_interface_is_asked_for_by_its_name_at_the_proxy():
     assert [(place["service"]["name"], place["host"], place["port"], place["tls"]) for _row, place in found] == [
         ("films", "kino.example.org", 0, False),
         ("below", "example.org", 0, False),
+        ("cut", "example.org", 0, False),
+        ("page", "example.org", 0, False),
         ("films", "kino.example.org", 1, True),
         ("below", "example.org", 1, True),
+        ("cut", "example.org", 1, True),
+        ("page", "example.org", 1, True),
     ]
-    assert found[1][1]["requests"] == exposure_judge.requests_of(found[1][1]["service"]) == [{"path": "/x/api"}]
+    asked = {place["service"]["name"]: place["requests"] for _row, place in found}
+    assert asked == {
+        "films": exposure_judge.requests_of(services[1]),
+        "below": [{"path": "/x/api"}],
+        "cut": [{"path": "/y/api"}],
+        "page": [{"path": "/z/"}],
+    }
+    assert all(place["requests"] == exposure_judge.requests_of(place["service"]) for _row, place in found)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_where_people_open_it(bundle, tls, ports, shown):
     """`status` and `credentials` show it, `exposure` asks there, and Homepage takes the port in the Host header."""
     made = bundle(mediastack_tls=tls, mediastack_ports={"traefik": ports})
     name = f"homepage.{DOMAIN}"
-    assert made["routes"]["homepage"] == {"host": name, "path": "", "url": shown.format(name)}
+    assert made["routes"]["homepage"] == {"host": name, "path": "", "strip": False, "url": shown.format(name)}
     assert {route["host"] for route in made["routes"].values()} == {rule.split("`")[1] for rule in hosts(made).values()}
     allowed = h.service(made, "homepage")["environment"]["HOMEPAGE_ALLOWED_HOSTS"].split(",")
     assert shown.format(name).split("/")[2] in allowed
@@ -124,8 +124,14 @@ def test_where_people_open_it(bundle, tls, ports, shown):
 
 
 def test_by_path_it_is_below_it(bundle):
-    made = bundle(mediastack_ingress_style="path")["routes"]["sonarr"]
-    assert made == {"host": DOMAIN, "path": "/sonarr", "url": f"https://{DOMAIN}/sonarr/"}
+    made = bundle(mediastack_ingress_style="path")["routes"]
+    assert made["sonarr"] == {
+        "host": DOMAIN,
+        "path": "/sonarr",
+        "strip": False,
+        "url": f"https://{DOMAIN}/sonarr/",
+    }
+    assert made["qbittorrent"]["strip"]
 
 
 def test_every_app_has_a_page_that_names_it(bundle):
